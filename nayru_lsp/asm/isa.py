@@ -112,7 +112,7 @@ _MODES_OF_SHAPE: Mapping[OperandShape, tuple[AddressingMode, ...]] = {
 
 
 def _read() -> tuple[dict[str, str], tuple[Opcode, ...]]:
-    raw = pkgutil.get_data(__package__, "isa.toml")     # quicker to import than importlib.resources
+    raw = pkgutil.get_data("nayru_lsp", "asm/isa.toml")     # quicker to import than importlib.resources
     assert raw is not None, "isa.toml is part of the package"
     data = tomllib.loads(raw.decode("utf-8"))
     meanings: dict[str, str] = data["mnemonics"]
