@@ -31,7 +31,7 @@ hookimpl = pluggy.HookimplMarker("nayru")
 
 Check = Callable[[Project, ParsedFile], Iterable[Problem]]
 Command = Callable[[Snapshot, list[Any]], Any]
-Filter = Callable[[Mapping[str, Any]], "str | None | Awaitable[str | None]"]
+Filter = Callable[[Mapping[str, Any]], str | Awaitable[str | None] | None]
 
 
 class RegisterFact(Protocol):
