@@ -165,6 +165,14 @@ class Config(msgspec.Struct, frozen=True):
         return self.projects.get(best, ProjectConfig())
 
 
+class Places(msgspec.Struct, frozen=True):
+    """Where the user's own files lie (absolute paths)."""
+
+    config_file: str
+    data_folder: str
+    log_file: str
+
+
 # --- reading ---------------------------------------------------------------------------------------------------
 
 class ConfigError(Exception):

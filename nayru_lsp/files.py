@@ -16,7 +16,7 @@ from nayru_lsp.asm.problem import Problem, Severity
 from nayru_lsp.asm.project import Project, Root
 from nayru_lsp.asm.syntax import Dialect
 from nayru_lsp.asm.text import Span
-from nayru_lsp.config import PROJECT_FILE, ProjectConfig
+from nayru_lsp.config import PROJECT_FILE, Config, ProjectConfig
 
 SOURCE_LIMIT = 16 * 1024 * 1024     # bytes of one source file
 CONFIG_LIMIT = 1024 * 1024
@@ -164,6 +164,22 @@ def dress(root: Root, folder: str, config: ProjectConfig, index: int | None = No
 
 def dialect_of(config: ProjectConfig) -> Dialect:
     return Dialect.ASAR_2 if config.dialect == Dialect.ASAR_2.value else Dialect.ASAR_1
+
+
+def effective_roots(project: Project, config: Config, folders: Iterable[str]) -> tuple[Root, ...] | None:
+    """The roots that the configuration names; for folders that name none, those derived from the files, with what
+    the folder says for every root. None: nothing is configured, the project's own derivation stands."""
+    configured = {folder: config.projects[folder] for folder in folders if folder in config.projects}
+    if not any(item != ProjectConfig() for item in configured.values()):
+        return None
+    found = [root for folder, item in configured.items() for root in configured_roots(folder, item)]
+    for root in project.with_roots(()).roots:
+        owner = max((folder for folder in configured if is_below(root.path, folder)), key=len, default=None)
+        if owner is None:
+            found.append(root)
+        elif not configured[owner].roots:
+            found.append(dress(root, owner, configured[owner]))
+    return tuple(found)
 
 
 def _join(folder: str, path: str) -> str:

@@ -17,31 +17,42 @@ T = TypeVar("T")
 
 class Schedule:
     def __init__(self) -> None:
-        self._later: dict[Hashable, asyncio.Task[Any]] = {}
+        self._waiting: dict[Hashable, asyncio.Task[Any]] = {}
+        self._working: dict[Hashable, asyncio.Task[Any]] = {}
         self._newest: dict[Hashable, asyncio.Task[Any]] = {}
         self._running: set[asyncio.Task[Any]] = set()
 
     def later(self, key: Hashable, delay: float, work: Callable[[], Awaitable[None]]) -> None:
-        """Run ``work`` after ``delay`` seconds of quiet: another call for ``key`` before that, or while it runs,
-        takes its place."""
-        self.forget(key)
+        """Run ``work`` after ``delay`` seconds of quiet. Another call for ``key`` takes the place of one that still
+        waits; one that works already is let go on until the newer one is due (it may hold a process that is dear to
+        restart), and is cancelled then."""
+        if (waiting := self._waiting.pop(key, None)) is not None:
+            waiting.cancel()
 
         async def run() -> None:
             await asyncio.sleep(delay)
-            await work()
+            if self._waiting.get(key) is task:
+                del self._waiting[key]
+            if (older := self._working.get(key)) is not None:
+                older.cancel()
+            self._working[key] = task
+            try:
+                await work()
+            finally:
+                if self._working.get(key) is task:
+                    del self._working[key]
 
-        task = self.start(run())
-        self._later[key] = task
-        task.add_done_callback(lambda done: self._later.get(key) is done and self._later.pop(key))
+        self._waiting[key] = task = self.start(run())
 
-    def waits(self, key: Hashable) -> bool:
-        """True when work for ``key`` is waiting or running."""
-        return key in self._later
+    def busy(self, key: Hashable) -> bool:
+        """True when work for ``key`` waits or runs."""
+        return key in self._waiting or key in self._working
 
     def forget(self, key: Hashable) -> None:
         """Drop the work for ``key``, waiting or running."""
-        if (task := self._later.pop(key, None)) is not None:
-            task.cancel()
+        for tasks in (self._waiting, self._working):
+            if (task := tasks.pop(key, None)) is not None:
+                task.cancel()
 
     def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run ``work`` beside everything else; what it raises is logged."""

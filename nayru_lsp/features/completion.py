@@ -1,0 +1,260 @@
+"""``textDocument/completion``: what may stand at the cursor, and no more; told in full only when asked (resolve)."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from lsprotocol import types
+
+from nayru_lsp.asm.facts import Fact
+from nayru_lsp.asm.isa import MNEMONICS
+from nayru_lsp.asm.lexer import code_end
+from nayru_lsp.asm.project import ParsedFile
+from nayru_lsp.asm.symbols import Symbol
+from nayru_lsp.asm.text import Span
+from nayru_lsp.asm.words import BUILT_IN_DEFINES, DIRECTIVES, FUNCTIONS, SPC700
+from nayru_lsp.convert import to_range
+from nayru_lsp.features.hover import fact_text, symbol_text
+from nayru_lsp.snapshot import Snapshot
+
+LIMIT = 200
+_NEAR = 400     # own symbols looked at on each side of the cursor when nothing is typed yet
+
+_WORD = re.compile(r"(?:[!%]?\w+|[!%$]|\.+\w*|\$\w*|\?\w*)$", re.ASCII)
+_LABEL = re.compile(r"^\s*(?:#?[.?]*\w+:|[+-]+:?|\.+\w+:?)(?=\s)", re.ASCII)
+_HEAD = re.compile(r"^\s*([A-Za-z]\w*)(?:\.\w)?(?=\s)", re.ASCII)
+_SEPARATOR = re.compile(r"(?<=\s):(?=\s)")
+_JUMPS = frozenset({
+    "BCC", "BCS", "BEQ", "BMI", "BNE", "BPL", "BRA", "BRL", "BVC", "BVS", "BLT", "BGE", "JMP", "JML", "JSR", "JSL", "PER",
+})
+_FILES = frozenset({"incsrc", "incbin"})
+
+_KINDS = {
+    "label": types.CompletionItemKind.Function, "sub label": types.CompletionItemKind.Field,
+    "assignment": types.CompletionItemKind.Constant, "define": types.CompletionItemKind.Variable,
+    "macro": types.CompletionItemKind.Method, "function": types.CompletionItemKind.Operator,
+    "struct": types.CompletionItemKind.Struct, "namespace": types.CompletionItemKind.Module,
+}
+
+
+class _Items:
+    """The items so far; knows what was typed, what it replaces, and when there are enough."""
+
+    def __init__(self, snapshot: Snapshot, file: ParsedFile, word: str, offset: int) -> None:
+        self.word = word
+        self.folded = word.casefold()
+        self.found: dict[str, types.CompletionItem] = {}
+        self.cut = False
+        self._range = to_range(file.text, Span(offset - len(word), offset), snapshot.encoding)
+        self._path = file.path
+
+    def add(self, label: str, kind: types.CompletionItemKind, *, rank: int, detail: str = "", insert: str = "",
+            match: str = "", data: dict[str, Any] | None = None) -> None:
+        text = match or label
+        if not text.casefold().startswith(self.folded) or label in self.found:
+            return
+        if len(self.found) >= LIMIT:
+            self.cut = True
+            return
+        self.found[label] = types.CompletionItem(
+            label=label, kind=kind, detail=detail or None, sort_text=f"{rank}{text.casefold()}", filter_text=text,
+            text_edit=types.TextEdit(range=self._range, new_text=insert or label),
+            data=None if data is None else {**data, "from": self._path})
+
+    def add_symbol(self, symbol: Symbol, rank: int, label: str = "") -> None:
+        label = label or symbol.name
+        self.add(label, _KINDS.get(symbol.kind, types.CompletionItemKind.Text), rank=rank,
+                 insert=f"{label}(" if symbol.kind == "macro" else label.removesuffix(")"),
+                 detail=symbol.detail or symbol.kind, data={"symbol": symbol.name})
+
+    def answer(self) -> types.CompletionList:
+        return types.CompletionList(is_incomplete=self.cut, items=list(self.found.values()))
+
+
+def completion(snapshot: Snapshot, file: ParsedFile, offset: int) -> types.CompletionList | None:
+    text = file.text
+    line = text.line_of(offset)
+    before = text.slice(text.line_start(line), offset)
+    if code_end(before) < len(before):
+        return None                                             # in a comment
+    segment = _SEPARATOR.split(before)[-1]
+    if segment.count('"') % 2:
+        return _include_paths(snapshot, file, segment, offset)
+    match = _WORD.search(segment)
+    word = match.group() if match else ""
+    head = segment[:len(segment) - len(word)]
+    items = _Items(snapshot, file, word, offset)
+    rest = _LABEL.sub("", head)
+    if word.startswith("!"):
+        _named(items, snapshot, file, "define", offset)
+        for name in sorted(BUILT_IN_DEFINES):
+            items.add(f"!{name}", types.CompletionItemKind.Variable, rank=5, detail="built into Asar")
+    elif not rest.strip():
+        if word.startswith("."):
+            return items.answer()                               # a new sub label: nothing to offer
+        if not word.startswith("%"):
+            _statement_words(items, file, line)
+        _named(items, snapshot, file, "macro", offset)
+    elif (directive := _HEAD.match(rest)) is not None or rest.lstrip()[:1] in "!%":
+        _operand(items, snapshot, file, offset, directive.group(1) if directive else "", rest)
+    return items.answer()
+
+
+def _statement_words(items: _Items, file: ParsedFile, line: int) -> None:
+    upper = items.word.isupper() if items.word else _writes_upper(file, line)
+    for mnemonic in MNEMONICS.values():
+        items.add(mnemonic.name if upper else mnemonic.name.lower(), types.CompletionItemKind.Keyword, rank=1,
+                  detail=mnemonic.meaning, data={"mnemonic": mnemonic.name})
+    for directive in sorted(DIRECTIVES):
+        items.add(directive.upper() if items.word and upper else directive, types.CompletionItemKind.Keyword, rank=2,
+                  detail="directive")
+
+
+def _writes_upper(file: ParsedFile, line: int) -> bool:
+    """Do the instructions above ``line`` stand in capitals?"""
+    for above in range(line - 1, max(-1, line - 60), -1):
+        found = _HEAD.match(_LABEL.sub("", file.text.line(above)) + " ")
+        if found and found.group(1).upper() in MNEMONICS:
+            return found.group(1).isupper()
+    return True
+
+
+def _operand(items: _Items, snapshot: Snapshot, file: ParsedFile, offset: int, head: str, rest: str) -> None:
+    name = head.upper()
+    jump = name in _JUMPS
+    if name in MNEMONICS or name in SPC700:
+        operand = rest[len(head):].strip()
+        if jump and "," in operand:
+            return
+        if not jump and operand.endswith(","):                  # an index register
+            for register in ("X", "Y", "S"):
+                items.add(register, types.CompletionItemKind.Keyword, rank=0)
+            return
+    if items.word.startswith("$"):
+        for fact in snapshot.facts.facts:
+            _add_address(items, fact)
+        return
+    if items.word.startswith(".") or jump or not items.word:
+        _sub_labels(items, file, offset)
+    if items.word.startswith("."):
+        return
+    immediate = rest.rstrip().endswith("#")
+    kinds = ("assignment", "define", "function", "struct") if immediate else (
+        ("label",) if jump else ("assignment", "label", "function", "struct"))
+    for rank, symbol in _ranked(snapshot, file, offset, items, kinds):
+        items.add_symbol(symbol, rank)
+    if not jump and items.word:
+        if not immediate:
+            for fact in snapshot.facts.facts:
+                _add_fact(items, snapshot, fact)
+        for function in sorted(FUNCTIONS):
+            items.add(function, types.CompletionItemKind.Operator, rank=6, insert=f"{function}(", detail="function")
+    if immediate or not items.word:
+        _named(items, snapshot, file, "define", offset, limit=60)
+
+
+def _ranked(snapshot: Snapshot, file: ParsedFile, offset: int, items: _Items, kinds: tuple[str, ...]) -> Iterator[
+        tuple[int, Symbol]]:
+    """Symbols that may stand there: those of this file around the cursor, then the project's by what is typed."""
+    own = file.symbols
+    at = bisect_right(own, offset, key=lambda symbol: symbol.span.start)
+    near = own[max(0, at - _NEAR):at + _NEAR] if not items.word else own
+    for symbol in near:
+        if symbol.kind in kinds and symbol.name.casefold().startswith(items.folded):
+            yield 2, symbol
+    if not items.word:
+        items.cut = True
+        return
+    for name in _names(snapshot, items):
+        for symbol in snapshot.project.definitions(name)[:1]:
+            if symbol.kind in kinds or symbol.kind == "sub label":
+                yield 3, symbol
+
+
+def _names(snapshot: Snapshot, items: _Items) -> Iterable[str]:
+    folded, length = items.folded, len(items.word)
+    for name in snapshot.project.names():
+        if name[:length].casefold() == folded:
+            yield name
+            if items.cut:
+                return
+
+
+def _named(items: _Items, snapshot: Snapshot, file: ParsedFile, kind: str, offset: int, limit: int = LIMIT) -> None:
+    """Defines or macros: of this file first, then of the project."""
+    for symbol in file.symbols:
+        if symbol.kind == kind:
+            items.add_symbol(symbol, 3)
+    mark = {"define": "!", "macro": "%"}[kind]
+    for name in snapshot.project.names():
+        if name[0:1] == mark and name[:len(items.word)].casefold() == items.folded[:len(name)]:
+            for symbol in snapshot.project.definitions(name)[:1]:
+                items.add_symbol(symbol, 4)
+            if len(items.found) >= limit:
+                items.cut = True
+                return
+
+
+def scope_at(file: ParsedFile, offset: int) -> str:
+    """The main label that a sub label at ``offset`` would belong to, or ""."""
+    symbols = file.symbols
+    at = bisect_right(symbols, offset, key=lambda symbol: symbol.span.start)
+    for symbol in symbols[:at][::-1]:
+        if symbol.kind == "label":
+            return symbol.name
+    return ""
+
+
+def _sub_labels(items: _Items, file: ParsedFile, offset: int) -> None:
+    scope = scope_at(file, offset)
+    for symbol in file.symbols:
+        if symbol.kind == "sub label" and symbol.scope == scope:
+            items.add_symbol(symbol, 1, symbol.short)
+
+
+def _add_fact(items: _Items, snapshot: Snapshot, fact: Fact) -> None:
+    written = f"${fact.address:04X}" if fact.address <= 0xFFFF else f"${fact.address:06X}"
+    known = bool(snapshot.project.definitions(fact.name))
+    items.add(fact.name, types.CompletionItemKind.Value, rank=4, detail=f"{written}  {fact.title}",
+              insert=fact.name if known else written, data={"fact": fact.name})
+
+
+def _add_address(items: _Items, fact: Fact) -> None:
+    written = f"${fact.address:04X}" if fact.address <= 0xFFFF else f"${fact.address:06X}"
+    items.add(f"{written} {fact.name}", types.CompletionItemKind.Value, rank=1, detail=fact.title, insert=written,
+              match=written, data={"fact": fact.name})
+
+
+def _include_paths(snapshot: Snapshot, file: ParsedFile, segment: str, offset: int) -> types.CompletionList | None:
+    """Source files of the project, relative to this one."""
+    typed = segment.rpartition('"')[2]
+    head = _HEAD.match(segment)
+    if head is None or head.group(1).lower() not in _FILES:
+        return None
+    items = _Items(snapshot, file, typed, offset)
+    folder = file.path.rpartition("/")[0] + "/"
+    for path in (*snapshot.project.files, *snapshot.project.blobs):
+        if path.startswith(folder) and path != file.path:
+            items.add(path[len(folder):], types.CompletionItemKind.File, rank=1)
+    return items.answer()
+
+
+def resolve(snapshot: Snapshot, item: types.CompletionItem) -> types.CompletionItem:
+    """The documentation of one item."""
+    data = item.data if isinstance(item.data, dict) else {}
+    text = ""
+    if "symbol" in data:
+        found = snapshot.project.definitions(str(data["symbol"]))
+        text = symbol_text(snapshot, str(data.get("from", "")), found[0]) if found else ""
+    elif "fact" in data:
+        text = "\n\n".join(map(fact_text, snapshot.facts.named(str(data["fact"]))))
+    elif "mnemonic" in data and (mnemonic := MNEMONICS.get(str(data["mnemonic"]))) is not None:
+        rows = "\n".join(f"- {row.mode}: `${row.value:02X}`" for row in mnemonic.opcodes)
+        text = f"{mnemonic.meaning}\n\n{rows}"
+    if text:
+        kind = types.MarkupKind.Markdown if snapshot.client.markdown else types.MarkupKind.PlainText
+        item.documentation = types.MarkupContent(kind=kind, value=text)
+    return item

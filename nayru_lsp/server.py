@@ -1,0 +1,581 @@
+"""The language server: owns every LSP method, takes a snapshot, calls a feature, merges the plugins. No logic.
+
+Handlers of notifications are synchronous and short, and the only ones that touch the session. Handlers of requests
+work on a snapshot; every one is answered, with ``null`` when it fails or is overtaken. What the server announces is
+what `_wire` lists.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
+from importlib import metadata
+from typing import Any
+
+import msgspec
+from lsprotocol import types
+from pygls.exceptions import JsonRpcException
+
+from nayru_lsp.asm.checks import check_file
+from nayru_lsp.asm.project import ParsedFile, Root
+from nayru_lsp.asm.text import Span
+from nayru_lsp.config import (
+    PROJECT_FILE,
+    PROJECT_SECTION,
+    Config,
+    ConfigError,
+    Places,
+    ProjectConfig,
+    UserConfig,
+    merge_settings,
+    parse_project,
+    project_from,
+)
+from nayru_lsp.convert import is_on_disk, to_offset, to_path, to_span, to_uri
+from nayru_lsp.features.code_action import code_action
+from nayru_lsp.features.completion import completion, resolve
+from nayru_lsp.features.definition import definition
+from nayru_lsp.features.diagnostics import diagnostics
+from nayru_lsp.features.document_symbol import document_symbol
+from nayru_lsp.features.hover import hover
+from nayru_lsp.files import Fence, Refused, is_below, normal, read_project_config
+from nayru_lsp.plugins import Plugins
+from nayru_lsp.schedule import Schedule
+from nayru_lsp.server_assist import Assist
+from nayru_lsp.server_index import Index
+from nayru_lsp.server_protocol import Server
+from nayru_lsp.session import Session
+from nayru_lsp.snapshot import Client, Snapshot
+
+CHECK_DELAY = 0.015             # seconds of quiet before own checks; a key's diagnostics are due within 50 ms
+CHECK_ON_LOOP = 0.020           # a check that took longer than this last time runs in a thread
+PLUGIN_DEADLINE = 0.25          # seconds that plugins may take for a request
+PROJECT_PAUSE = 0.1             # seconds of quiet before open documents are checked again after the project moved
+COMMANDS = ("nayru.generate", "nayru.accepted", "nayru.samples.list", "nayru.samples.show", "nayru.samples.delete",
+            "nayru.restart")
+STATUS = "nayru/status"
+
+log = logging.getLogger("nayru.server")
+
+
+class Nayru:
+    """One server for one editor."""
+
+    def __init__(self, places: Places, user: UserConfig, plugins: Plugins) -> None:
+        self.places = places
+        self.ls = Server("nayru", metadata.version("nayru") if _installed() else "0")
+        self.plugins = plugins
+        self.base = user                        # config.toml and flags, without the editor's settings
+        self.session = Session(Config(user=user), plugins.facts)
+        self.schedule = Schedule()
+        self.index = Index(self.session, self._project_moved)
+        self.assist = Assist(self)
+        self._settings: Any = None              # the editor's
+        self._folder_settings: dict[str, Any] = {}
+        self._told: set[str] = set()            # sentences shown to the user; each once
+        self._check_cost: dict[str, float] = {}
+        self._status: dict[str, Any] = {}
+        self._published: dict[str, int] = {}    # path -> number of diagnostics last published
+        self._wire()
+
+    def _wire(self) -> None:
+        """Everything announced, in one list."""
+        notify, answer = self._notification, self._request
+        notify(types.INITIALIZE, self.initialize)
+        answer(types.INITIALIZED, self.initialized)
+        answer(types.SHUTDOWN, self.shutdown)
+        notify(types.TEXT_DOCUMENT_DID_OPEN, self.did_open)
+        notify(types.TEXT_DOCUMENT_DID_CHANGE, self.did_change)
+        notify(types.TEXT_DOCUMENT_DID_CLOSE, self.did_close)
+        notify(types.TEXT_DOCUMENT_DID_SAVE, self.did_save, types.SaveOptions(include_text=False))
+        notify(types.WORKSPACE_DID_CHANGE_CONFIGURATION, self.did_change_configuration)
+        notify(types.WORKSPACE_DID_CHANGE_WATCHED_FILES, self.did_change_watched_files)
+        notify(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS, self.did_change_workspace_folders)
+        answer(types.TEXT_DOCUMENT_HOVER, self.hover)
+        answer(types.TEXT_DOCUMENT_DEFINITION, self.definition)
+        answer(types.TEXT_DOCUMENT_DOCUMENT_SYMBOL, self.document_symbol)
+        answer(types.TEXT_DOCUMENT_COMPLETION, self.completion,
+               types.CompletionOptions(trigger_characters=[".", "!", "%", "#", "$"], resolve_provider=True))
+        answer(types.COMPLETION_ITEM_RESOLVE, self.completion_resolve)
+        answer(types.TEXT_DOCUMENT_CODE_ACTION, self.code_action,
+               types.CodeActionOptions(code_action_kinds=[
+                   types.CodeActionKind.QuickFix, types.CodeActionKind.RefactorRewrite]))
+        answer(types.TEXT_DOCUMENT_INLINE_COMPLETION, self.inline_completion, types.InlineCompletionOptions())
+        answer(types.WORKSPACE_EXECUTE_COMMAND, self.execute_command)
+        for name in (*COMMANDS, *(f"nayru.{name}" for name in self.plugins.commands)):
+            self.ls.command(name)(_announced)
+
+    def _notification(self, method: str, work: Callable[[Any], None], options: Any = None) -> None:
+        def handler(params: Any) -> None:
+            try:
+                work(params)
+            except Exception:
+                log.exception("%s failed", method)
+        self.ls.feature(method, options)(handler)
+
+    def _request(self, method: str, work: Callable[[Any], Awaitable[Any]], options: Any = None) -> None:
+        async def handler(params: Any) -> Any:
+            try:
+                return await work(params)
+            except Exception:
+                log.exception("%s failed", method)
+                return None
+        self.ls.feature(method, options)(handler)
+
+    # --- life --------------------------------------------------------------------------------------------------
+
+    def initialize(self, params: types.InitializeParams) -> None:
+        encoding = str(getattr(self.ls.workspace.position_encoding, "value", self.ls.workspace.position_encoding))
+        self.session.set_client(client_of(params), encoding)
+        folders = [to_path(folder.uri) for folder in params.workspace_folders or ()]
+        if not folders and params.root_uri:
+            folders = [to_path(params.root_uri)]
+        elif not folders and params.root_path:
+            folders = [normal(params.root_path)]
+        self.session.folders = [folder for folder in folders if is_on_disk(folder)]
+        self._settings = _section(params.initialization_options)
+        self._fence()
+
+    async def initialized(self, _: types.InitializedParams) -> None:
+        self.status("starting", reason="reading the project")
+        await self._pull_settings()
+        self._configure()
+        self.schedule.start(self._register())
+        self.schedule.start(self._read_workspace())
+
+    async def _read_workspace(self) -> None:
+        start = time.perf_counter()
+        await self.index.read_folders(self.session.folders)
+        log.info("read %d files in %.1f s", len(self.session.project.files), time.perf_counter() - start)
+        await self.assist.start()
+
+    async def _register(self) -> None:
+        """Ask the editor to tell us of files and settings that change."""
+        wanted = []
+        if self.session.client.watched_files:
+            watchers = [types.FileSystemWatcher(glob_pattern=pattern) for pattern in (
+                "**/*.{asm,s,inc,a65,65s,65c,i65,asr,mac}", f"**/{PROJECT_FILE}")]
+            wanted.append(types.Registration(
+                id="nayru-watch", method=types.WORKSPACE_DID_CHANGE_WATCHED_FILES,
+                register_options=types.DidChangeWatchedFilesRegistrationOptions(watchers=watchers)))
+        if self.session.client.configuration:
+            wanted.append(types.Registration(
+                id="nayru-settings", method=types.WORKSPACE_DID_CHANGE_CONFIGURATION,
+                register_options=types.DidChangeConfigurationRegistrationOptions(section="nayru")))
+        if wanted:
+            with contextlib.suppress(JsonRpcException):
+                await self.ls.client_register_capability_async(types.RegistrationParams(registrations=wanted))
+
+    async def shutdown(self, _: None) -> None:
+        await self.schedule.close()
+        await self.assist.close()
+        await self.plugins.close()
+        self.index.close()
+
+    # --- telling -----------------------------------------------------------------------------------------------
+
+    def status(self, state: str, *, model: str | None = None, reason: str = "", latency_ms: int | None = None) -> None:
+        """``nayru/status``, when it differs from the last one."""
+        status = {"state": state, "model": model if model is not None else self._status.get("model", ""),
+                  "reason": reason, "latencyMs": latency_ms}
+        if status != self._status:
+            self._status = status
+            self.ls.protocol.notify(STATUS, status)
+
+    def tell(self, message: str, kind: types.MessageType = types.MessageType.Warning) -> None:
+        """Show one sentence to the user, once."""
+        if message not in self._told:
+            self._told.add(message)
+            log.warning("%s", message)
+            self.ls.window_show_message(types.ShowMessageParams(type=kind, message=message))
+
+    # --- configuration -----------------------------------------------------------------------------------------
+
+    def _fence(self) -> None:
+        outside = tuple(normal(path) for path in self.session.config.user.outside_include_paths)
+        # Without a workspace folder, the folder of an open file is the workspace of that file.
+        alone = {path.rpartition("/")[0] for path in self.session.documents
+                 if is_on_disk(path) and not self.session.folder_of(path)}
+        self.index.fence = Fence((*self.session.folders, *sorted(alone)), outside)
+
+    async def _pull_settings(self) -> None:
+        """Ask the editor for its settings where it answers that (then they win over what it pushed)."""
+        if not self.session.client.configuration:
+            return
+        items = [types.ConfigurationItem(section="nayru")]
+        items += [types.ConfigurationItem(section="nayru", scope_uri=to_uri(path)) for path in self.session.folders]
+        try:
+            answers = await asyncio.wait_for(
+                self.ls.workspace_configuration_async(types.ConfigurationParams(items=items)), 5)
+        except (JsonRpcException, TimeoutError):
+            return
+        if answers and answers[0] is not None:
+            self._settings = answers[0]
+        self._folder_settings = dict(zip(self.session.folders, answers[1:], strict=False))
+
+    def _configure(self) -> None:
+        """Put the configuration together. What is wrong is told once, and the last good part is kept."""
+        old = self.session.config
+        user = old.user
+        try:
+            user = merge_settings(self.base, self._settings)
+        except ConfigError as error:
+            self.tell(str(error), types.MessageType.Error)
+        projects: dict[str, ProjectConfig] = {}
+        for folder in self.session.folders:
+            try:
+                found = self._project_config(folder)
+            except (ConfigError, Refused) as error:
+                self.tell(str(error), types.MessageType.Error)
+                found = old.projects.get(folder, ProjectConfig())
+            projects[folder] = found
+        config = Config(user=user, projects=projects)
+        if config != old:
+            self.session.set_config(config)
+        logging.getLogger("nayru").setLevel(user.log_level)
+        self._fence()
+        self.index.settle_roots()
+        self.plugins.configure(msgspec.to_builtins(user), self.places.data_folder)
+        self.assist.configure(user)
+        self._project_moved(set(self.session.documents))
+
+    def _project_config(self, folder: str) -> ProjectConfig:
+        config = ProjectConfig()
+        notices: tuple[str, ...] = ()
+        try:
+            read = read_project_config(folder)
+        except Refused as error:
+            raise ConfigError(f"{folder}/{PROJECT_FILE}: {error}") from None
+        if read is not None:
+            config, notices = parse_project(read[1], read[0])
+        settings = self._folder_settings.get(folder) or self._settings
+        section = settings.get(PROJECT_SECTION) if isinstance(settings, Mapping) else None
+        if section:
+            laid, more = project_from({**msgspec.to_builtins(config), **section}, f"editor settings: {PROJECT_SECTION}")
+            config, notices = laid, (*notices, *more)
+        for notice in notices:
+            self.tell(notice)
+        return config
+
+    def did_change_configuration(self, params: types.DidChangeConfigurationParams) -> None:
+        if params.settings is not None and params.settings != {}:
+            self._settings = _section(params.settings)
+
+        async def again() -> None:
+            await self._pull_settings()
+            self._configure()
+        self.schedule.later("settings", 0, again)
+
+    def did_change_workspace_folders(self, params: types.DidChangeWorkspaceFoldersParams) -> None:
+        removed = {to_path(folder.uri) for folder in params.event.removed}
+        added = [path for folder in params.event.added if is_on_disk(path := to_path(folder.uri))]
+        self.session.folders = [path for path in self.session.folders if path not in removed] + [
+            path for path in added if path not in self.session.folders]
+        for path in [path for path in self.session.project.files if not self.session.folder_of(path)]:
+            if any(is_below(path, folder) for folder in removed):
+                self.session.problems.forget(path)
+                self.session.drop(path)
+                self._publish(path)
+
+        async def again() -> None:
+            await self._pull_settings()
+            self._configure()
+            await self.index.read_folders(added)
+        self.schedule.start(again())
+
+    def did_change_watched_files(self, params: types.DidChangeWatchedFilesParams) -> None:
+        paths = [to_path(event.uri) for event in params.changes]
+        if any(path.endswith("/" + PROJECT_FILE) for path in paths):
+            self._configure()
+        sources = [path for path in paths if not path.endswith("/" + PROJECT_FILE) and path not in
+                   self.session.documents]
+        if sources:
+            self.schedule.start(self.index.read(sources))
+
+    # --- documents ---------------------------------------------------------------------------------------------
+
+    def did_open(self, params: types.DidOpenTextDocumentParams) -> None:
+        document = self.session.open(params.text_document)
+        self._fence()
+        self._check_soon(document.path, 0)
+        self._validate_soon(document.path, self.session.config.user.asar.pause_ms / 1000)
+        if is_on_disk(document.path):
+            self.schedule.start(self._follow(document.path))
+
+    async def _follow(self, path: str) -> None:
+        """Read what an open document includes."""
+        sources = await self.index.follow([path])
+        if sources:
+            await self.index.read(sources)
+
+    def did_change(self, params: types.DidChangeTextDocumentParams) -> None:
+        changed = self.session.change(params)
+        if changed is None:
+            log.warning("a change of a document that is not open")
+            return
+        document, edits = changed
+        self.assist.changed(document.path, edits)
+        self._check_soon(document.path, CHECK_DELAY)
+        self._validate_soon(document.path, self.session.config.user.asar.pause_ms / 1000)
+
+    def did_save(self, params: types.DidSaveTextDocumentParams) -> None:
+        path = to_path(params.text_document.uri)
+        if path in self.session.documents:
+            self.assist.saved(path)
+            self._validate_soon(path, 0)
+            if is_on_disk(path):
+                self.schedule.start(self._follow(path))
+
+    def did_close(self, params: types.DidCloseTextDocumentParams) -> None:
+        document = self.session.close(params.text_document.uri)
+        if document is None:
+            return
+        path = document.path
+        self.assist.closed(path)
+        self.schedule.forget(("check", path))
+        self.session.problems.own.pop(path, None)
+        self._publish(path, uri=document.uri)
+        if is_on_disk(path) and self.session.folder_of(path):
+            self.schedule.start(self.index.read([path]))
+        else:
+            self.session.drop(path)
+        self._fence()
+
+    # --- diagnostics -------------------------------------------------------------------------------------------
+
+    def _project_moved(self, paths: set[str]) -> None:
+        """Files arrived, changed or went: what that means for open documents is found out in the next pause."""
+        for path in self.session.documents:
+            self._check_soon(path, PROJECT_PAUSE)
+        for path in paths - set(self.session.documents):
+            self._publish(path)
+
+    def _check_soon(self, path: str, delay: float) -> None:
+        self.schedule.later(("check", path), delay, partial(self._check, path))
+
+    async def _check(self, path: str) -> None:
+        """Our own checks of one open document, published with its version."""
+        session = self.session
+        file, project = session.project.files.get(path), session.project
+        if file is None or path not in session.documents:
+            return
+        start = time.perf_counter()
+        checks = tuple(self.plugins.checks.values())
+        if self._check_cost.get(path, 0.0) < CHECK_ON_LOOP and file.text.length < 2_000_000:
+            problems = check_file(project, file, checks)
+        else:
+            problems = await asyncio.to_thread(check_file, project, file, checks)
+        self._check_cost[path] = time.perf_counter() - start
+        if session.project.files.get(path) is file:     # else a newer check is on its way
+            session.problems.own[path] = problems
+            self._publish(path)
+
+    def _validate_soon(self, path: str, delay: float) -> None:
+        """Let the plugins judge every root that reaches ``path``, after a pause."""
+        if not self.plugins.has("nayru_validate"):
+            return
+        for root in self.session.project.roots_of(path):
+            self.schedule.later(("validate", root.path), delay, partial(self._validate, root))
+
+    async def _validate(self, root: Root) -> None:
+        session = self.session
+        snapshot, revision = session.snapshot(), session.text_revision
+        results = await self.plugins.gather(
+            "nayru_validate", deadline=snapshot.config.user.asar.project_timeout + 2, snapshot=snapshot, root=root)
+        if session.text_revision != revision:
+            return      # the text moved on; the pause after it brings a new validation
+        found = [problem for name, problems in results for problem in _problems(problems)]
+        for path in session.problems.set_root(root.path, found):
+            self._publish(path)
+
+    def _publish(self, path: str, uri: str = "") -> None:
+        """What is known about ``path``, from every source, in one message."""
+        session, document = self.session, self.session.documents.get(path)
+        file = session.project.files.get(path)
+        shown = diagnostics(session.snapshot(), file, session.problems.of(path)) if file is not None else []
+        if document is None and not shown and not self._published.get(path):
+            return
+        self._published[path] = len(shown)
+        self.ls.text_document_publish_diagnostics(types.PublishDiagnosticsParams(
+            uri=document.uri if document else uri or to_uri(path), diagnostics=shown,
+            version=document.version if document else None))
+
+    # --- requests about a position -----------------------------------------------------------------------------
+
+    def _at(self, document: types.TextDocumentIdentifier, position: types.Position) -> tuple[
+            Snapshot, ParsedFile, int] | None:
+        file = self.session.file(document.uri)
+        if file is None:
+            return None
+        snapshot = self.session.snapshot()
+        return snapshot, file, to_offset(file.text, position, snapshot.encoding)
+
+    async def hover(self, params: types.HoverParams) -> types.Hover | None:
+        where = self._at(params.text_document, params.position)
+        if where is None:
+            return None
+        snapshot, file, offset = where
+        own = hover(snapshot, file, offset)
+        parts = await self.plugins.gather("nayru_hover", deadline=PLUGIN_DEADLINE, snapshot=snapshot, file=file,
+                                          offset=offset)
+        texts = [own.contents.value] if own is not None and isinstance(own.contents, types.MarkupContent) else []
+        texts += [text for _, text in parts if isinstance(text, str) and text.strip()]
+        if not texts:
+            return None
+        kind = types.MarkupKind.Markdown if snapshot.client.markdown else types.MarkupKind.PlainText
+        return types.Hover(contents=types.MarkupContent(kind=kind, value="\n\n---\n\n".join(texts)),
+                           range=own.range if own else None)
+
+    async def definition(self, params: types.DefinitionParams) -> list[types.Location] | None:
+        where = self._at(params.text_document, params.position)
+        if where is None:
+            return None
+        locations = definition(*where)
+        for location in locations:
+            location.uri = self.session.uri(to_path(location.uri)) or location.uri
+        return locations
+
+    async def document_symbol(self, params: types.DocumentSymbolParams) -> Any:
+        file = self.session.file(params.text_document.uri)
+        return None if file is None else document_symbol(self.session.snapshot(), file)
+
+    async def completion(self, params: types.CompletionParams) -> types.CompletionList | None:
+        where = self._at(params.text_document, params.position)
+        return completion(*where) if where else None
+
+    async def completion_resolve(self, item: types.CompletionItem) -> types.CompletionItem:
+        try:
+            return resolve(self.session.snapshot(), item)
+        except Exception:
+            log.exception("completionItem/resolve failed")
+            return item
+
+    async def code_action(self, params: types.CodeActionParams) -> list[types.CodeAction | types.Command] | None:
+        file = self.session.file(params.text_document.uri)
+        document = self.session.documents.get(to_path(params.text_document.uri))
+        if file is None or document is None:
+            return None
+        snapshot = self.session.snapshot()
+        span = to_span(file.text, params.range, snapshot.encoding)
+        return code_action(snapshot, file, span, self.session.problems.of(file.path), params.context,
+                           uri=document.uri, version=document.version)
+
+    async def inline_completion(self, params: types.InlineCompletionParams) -> types.InlineCompletionList | None:
+        where = self._at(params.text_document, params.position)
+        if where is None or to_path(params.text_document.uri) not in self.session.documents:
+            return None
+        snapshot, file, offset = where
+        invoked = params.context.trigger_kind is types.InlineCompletionTriggerKind.Invoked
+        return await self.assist.inline(snapshot, file, offset, invoked)
+
+    # --- commands ----------------------------------------------------------------------------------------------
+
+    async def execute_command(self, params: types.ExecuteCommandParams) -> Any:
+        arguments = list(params.arguments or ())
+        first = arguments[0] if arguments and isinstance(arguments[0], Mapping) else {}
+        match params.command:
+            case "nayru.generate":
+                return await self.generate(first, params.work_done_token)
+            case "nayru.accepted":
+                return self.assist.accepted(str(first.get("id", arguments[0] if arguments else "")))
+            case "nayru.restart":
+                return await self.restart()
+            case "nayru.samples.list":
+                return await self.assist.samples_list(first)
+            case "nayru.samples.show":
+                return await self.assist.samples_show(str(first.get("id", arguments[0] if arguments else "")))
+            case "nayru.samples.delete":
+                ids = first.get("ids", [first["id"]] if "id" in first else arguments)
+                return await self.assist.samples_delete([str(one) for one in ids])
+            case name:
+                result = self.plugins.run_command(name.removeprefix("nayru."), self.session.snapshot(), arguments)
+                return await result if inspect.isawaitable(result) else result
+
+    async def generate(self, argument: Mapping[str, Any], token: types.ProgressToken | None) -> dict[str, Any]:
+        """A routine from the comment in ``range``: judged, offered as an edit of that document."""
+        uri = str(argument.get("uri", ""))
+        document, file = self.session.documents.get(to_path(uri)), self.session.file(uri)
+        if document is None or file is None:
+            return {"applied": False, "reason": "the document is not open"}
+        snapshot = self.session.snapshot()
+        span = Span(0, 0)
+        if argument.get("range"):
+            try:
+                where = self.ls.protocol._converter.structure(argument["range"], types.Range)
+            except Exception:
+                return {"applied": False, "reason": "the range does not fit the protocol"}
+            span = to_span(file.text, where, snapshot.encoding)
+        return await self.assist.generate(snapshot, file, span, document, token)
+
+    async def restart(self) -> dict[str, Any]:
+        """Read the configuration and the project anew, and start the model and the plugins' workers anew."""
+        await self.assist.close()
+        await self.plugins.gather("nayru_close", deadline=1.0)
+        await self._pull_settings()
+        self._configure()
+        await self.index.read_folders(self.session.folders)
+        await self.assist.start()
+        for path in self.session.documents:
+            self._validate_soon(path, 0)
+        return {"files": len(self.session.project.files)}
+
+
+def serve(places: Places, user: UserConfig) -> int:
+    """Serve one editor on stdin and stdout; the exit status is 0 after a proper shutdown (LSP's rule)."""
+    nayru = Nayru(places, user, Plugins.load(user.plugins))
+    nayru.ls.start_io()
+    return 0 if nayru.ls.protocol.shut_down else 1
+
+
+def client_of(params: types.InitializeParams) -> Client:
+    """What the editor can do, from its capabilities."""
+    caps = params.capabilities
+    text, workspace, window = caps.text_document, caps.workspace, caps.window
+    completion_item = text.completion.completion_item if text and text.completion else None
+    formats = text.hover.content_format if text and text.hover else None
+    symbols = text.document_symbol if text else None
+    actions = text.code_action if text else None
+    publish = text.publish_diagnostics if text else None
+    edit = workspace.workspace_edit if workspace else None
+    watched = workspace.did_change_watched_files if workspace else None
+    return Client(
+        name=params.client_info.name if params.client_info else "",
+        inline_completion=bool(text and text.inline_completion),
+        snippets=bool(completion_item and completion_item.snippet_support),
+        markdown=formats is None or types.MarkupKind.Markdown in formats,
+        related_information=bool(publish and publish.related_information),
+        hierarchical_symbols=bool(symbols and symbols.hierarchical_document_symbol_support),
+        work_done_progress=bool(window and window.work_done_progress),
+        apply_edit=bool(workspace and workspace.apply_edit),
+        code_action_literals=bool(actions and actions.code_action_literal_support),
+        versioned_edits=bool(edit and edit.document_changes),
+        watched_files=bool(watched and watched.dynamic_registration),
+        configuration=bool(workspace and workspace.configuration))
+
+
+def _section(settings: Any) -> Any:
+    """The `nayru` section, where an editor sends its settings with that name around them."""
+    inner = settings.get("nayru") if isinstance(settings, Mapping) else None
+    return inner if isinstance(inner, Mapping) else settings
+
+
+def _problems(result: Any) -> Iterable[Any]:
+    from nayru_lsp.asm.problem import Problem
+    return [item for item in result if isinstance(item, Problem)] if isinstance(result, (list, tuple)) else []
+
+
+def _installed() -> bool:
+    try:
+        metadata.version("nayru")
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _announced() -> None:
+    """Stands for a command in pygls' list; `Protocol` passes all of them to `Nayru.execute_command`."""

@@ -1,0 +1,122 @@
+"""Reading the project in the background: folders first, then whatever the files include.
+
+Disk and parser work in one thread; the session is touched on the event loop, in slices that stay under 10 ms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+from nayru_lsp.asm.parser import parse_text
+from nayru_lsp.asm.problem import Problem
+from nayru_lsp.asm.project import ParsedFile
+from nayru_lsp.asm.text import SourceText
+from nayru_lsp.config import Config
+from nayru_lsp.files import Fence, Refused, dialect_of, effective_roots, sources_below, wanted_includes
+from nayru_lsp.session import Session
+
+SLICE_SECONDS = 0.010
+BATCH_FILES = 16
+ROUNDS = 64         # how deep includes are followed from one change
+
+T = TypeVar("T")
+P = ParamSpec("P")
+Read = tuple[list[ParsedFile], dict[str, tuple[Problem, ...]], list[str]]
+
+
+def read_batch(paths: Sequence[str], fence: Fence, config: Config) -> Read:
+    """(parsed files, problems of reading by path, paths that cannot be read)."""
+    parsed, problems, gone = [], {}, []
+    for path in paths:
+        try:
+            source = fence.read(path)
+        except Refused:
+            gone.append(path)
+            continue
+        dialect = dialect_of(config.project_for(path))
+        parsed.append(parse_text(path, SourceText.of(source.text), dialect))
+        problems[path] = source.problems
+    return parsed, problems, gone
+
+
+def _list_sources(folder: str, fence: Fence) -> list[str]:
+    return list(sources_below(folder, fence))
+
+
+class Index:
+    """``changed(paths)`` is called on the event loop when files arrived, changed or went."""
+
+    def __init__(self, session: Session, changed: Callable[[set[str]], None]) -> None:
+        self._session = session
+        self._changed = changed
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="nayru index")
+        self.fence = Fence()
+        self.busy = 0
+
+    async def in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(call, *args, **kwargs))
+
+    async def read_folders(self, folders: Iterable[str]) -> None:
+        """Read every source below ``folders`` and what these include."""
+        self.busy += 1
+        try:
+            for folder in folders:
+                paths = await self.in_thread(_list_sources, folder, self.fence)
+                await self.read(paths)
+        finally:
+            self.busy -= 1
+        await self.in_thread(gc.collect)
+        gc.freeze()     # the project stays: no full collection needs to walk it again
+
+    async def read(self, paths: Iterable[str]) -> None:
+        """Read ``paths`` from disk (but for open documents) and follow their includes; what is gone is dropped."""
+        waiting = list(dict.fromkeys(paths))
+        for _ in range(ROUNDS):
+            wanted = [path for path in waiting if path not in self._session.documents]
+            for first in range(0, len(wanted), BATCH_FILES):
+                batch = wanted[first:first + BATCH_FILES]
+                config = self._session.config
+                await self._adopt(*await self.in_thread(read_batch, batch, self.fence, config))
+            waiting = await self.follow(waiting)
+            if not waiting:
+                break
+        self.settle_roots()
+
+    async def _adopt(self, parsed: list[ParsedFile], problems: dict[str, tuple[Problem, ...]],
+                     gone: list[str]) -> None:
+        session = self._session
+        for path in gone:
+            session.problems.forget(path)
+            session.drop(path)
+        session.problems.reading.update(problems)
+        start = time.perf_counter()
+        for file in parsed:
+            session.adopt([file])
+            if time.perf_counter() - start > SLICE_SECONDS:
+                await asyncio.sleep(0)
+                start = time.perf_counter()
+        self._changed({*gone, *problems})
+
+    async def follow(self, paths: Iterable[str]) -> list[str]:
+        """Look up what ``paths`` include; returns the sources that must be read for it."""
+        session, paths = self._session, list(paths)
+        project = session.project
+        sources, blobs, absent = await self.in_thread(wanted_includes, project, paths, self.fence)
+        session.set_includes(blobs, [pair for pair in session.project.absent if pair[0] not in paths] + absent)
+        return sources
+
+    def settle_roots(self) -> None:
+        """Take the roots of ``nayru.toml``, and dress derived ones with what it says for all."""
+        session = self._session
+        roots = effective_roots(session.project, session.config, session.folders)
+        if roots is not None:
+            session.set_roots(roots)
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)

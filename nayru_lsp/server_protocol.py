@@ -1,0 +1,128 @@
+"""What pygls does otherwise than we need: text sync, broken messages, pop-ups, the exit code.
+
+- The texts are the session's. pygls splits lines at form feeds, so an incremental edit after one corrupts its copy,
+  and keeping that copy costs tens of milliseconds a key in a large file: its document handlers are not run.
+- A request that does not fit the protocol's types is answered with an error, and never shown as a pop-up.
+- Errors go to the log. Nothing the server does wrong is put in front of the user per keystroke.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Generator
+from typing import Any
+
+from cattrs import Converter
+from lsprotocol import types
+from lsprotocol.converters import get_converter
+from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
+from pygls.lsp.server import LanguageServer
+from pygls.protocol import LanguageServerProtocol, lsp_method
+
+log = logging.getLogger("nayru.protocol")
+
+Steps = Generator[Any, Any, None]
+
+
+def converter() -> Converter:
+    """The protocol's converter, lenient where real editors break the protocol."""
+    made = get_converter()
+    # Old clients send triggerKind 0 (VS Code's own numbering) for inline completion.
+    made.register_structure_hook(
+        types.InlineCompletionTriggerKind,
+        lambda value, _: (types.InlineCompletionTriggerKind.Invoked if value == 1
+                          else types.InlineCompletionTriggerKind.Automatic))
+    return made
+
+
+class _Broken:
+    """A message that does not fit the protocol's types."""
+
+    def __init__(self, data: dict[str, Any], error: Exception) -> None:
+        self.id = data.get("id")
+        self.method = data.get("method")
+        self.error = error
+
+
+class Protocol(LanguageServerProtocol):
+    """pygls' protocol with the differences of this module's head."""
+
+    @property
+    def shut_down(self) -> bool:
+        return bool(self._shutdown)
+
+    def structure_message(self, data: dict[str, Any]) -> Any:
+        if "jsonrpc" not in data:
+            return data
+        try:
+            return super().structure_message(data)
+        except JsonRpcException as error:
+            return _Broken(data, error)
+
+    def handle_message(self, message: Any) -> None:
+        if isinstance(message, _Broken):
+            log.warning("a message does not fit the protocol: %s", message.method)
+            if message.id is not None and message.method is not None:
+                error = JsonRpcInvalidParams(f"the parameters of {message.method} do not fit the protocol")
+                self._send_response(message.id, None, error.to_response_error())
+            elif message.id is not None and (future := self._request_futures.pop(message.id, None)) is not None:
+                future.set_exception(message.error)
+            return
+        if not hasattr(message, "jsonrpc"):
+            log.warning("a message is no JSON-RPC message")
+            return
+        if self._shutdown and hasattr(message, "id") and hasattr(message, "method"):
+            # LSP: after shutdown every request is answered with InvalidRequest.
+            self._send_response(message.id, None, types.ResponseError(
+                code=types.ErrorCodes.InvalidRequest.value, message="the server has been shut down"))
+            return
+        super().handle_message(message)
+
+    def _send_data(self, data: Any) -> None:
+        """One write per message; the text of a message never reaches a log."""
+        if not data or self.writer is None:
+            return
+        try:
+            body = json.dumps(data, default=self._serialize_message).encode("utf-8")
+            self.writer.write(b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        except (BrokenPipeError, ValueError, OSError):
+            log.warning("the editor has gone")
+        except TypeError:
+            log.exception("a message cannot be sent")
+
+    def _user_handler(self, method: str, params: Any) -> Steps:
+        if (handler := self.fm.features.get(method)) is not None:
+            yield handler, (params,), None
+
+    @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
+    def lsp_text_document__did_open(self, params: types.DidOpenTextDocumentParams) -> Steps:
+        yield from self._user_handler(types.TEXT_DOCUMENT_DID_OPEN, params)
+
+    @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
+    def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> Steps:
+        yield from self._user_handler(types.TEXT_DOCUMENT_DID_CHANGE, params)
+
+    @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
+    def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> Steps:
+        yield from self._user_handler(types.TEXT_DOCUMENT_DID_CLOSE, params)
+
+    @lsp_method(types.WORKSPACE_EXECUTE_COMMAND)
+    def lsp_workspace__execute_command(self, params: types.ExecuteCommandParams) -> Generator[Any, Any, Any]:
+        """One handler gets all commands with their whole parameters: pygls passes on the arguments alone, and a
+        progress token among the rest is lost."""
+        if params.command not in self.fm.commands:
+            raise JsonRpcInvalidParams(f"there is no command {params.command!r}")
+        result = yield self.fm.features[types.WORKSPACE_EXECUTE_COMMAND], (params,), None
+        return result
+
+
+class Server(LanguageServer):
+    protocol: Protocol
+
+    def __init__(self, name: str, version: str) -> None:
+        super().__init__(name, version, protocol_cls=Protocol, converter_factory=converter, max_workers=2)
+
+    def report_server_error(self, error: Exception, source: Any) -> None:
+        """Log only: a pop-up per failure is what users turn a server off for."""
+        log.error("%s: %s", getattr(source, "__name__", source), error)
