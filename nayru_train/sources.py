@@ -1,0 +1,156 @@
+"""Where samples come from: the editor's sample store, instruction JSONL files, assembly checkouts. All with provenance.
+
+Nothing is judged here: filters, duplicates and the split are `prepare`'s work. What cannot be read is named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nayru_lsp import files, prompt
+from nayru_lsp.samples import SampleStore
+from nayru_train import split
+from nayru_train.config import CollectConfig
+from nayru_train.sample import DataError, Sample, read_rows, sealed
+
+DATA_WORDS = frozenset({"DB", "DW", "DL", "DD", "INCBIN", "FILL", "PAD", "FILLBYTE", "PADBYTE", "TABLE"})
+POSITIONS_PER_FILE = 24         # so that one long file does not make up a whole training set
+POSITIONS_PER_PROJECT = 6000
+
+
+@dataclass(slots=True)
+class Collected:
+    """``families``: family -> representative (near copies joined). ``unread``: (file, why)."""
+
+    samples: list[Sample] = field(default_factory=list)
+    families: dict[str, str] = field(default_factory=dict)
+    unread: list[tuple[str, str]] = field(default_factory=list)
+
+
+# --- the editor's store ----------------------------------------------------------------------------------------
+
+def from_store(path: Path, licence: str) -> tuple[list[Sample], frozenset[str]]:
+    """Settled samples of ``path`` and the ids that the user deleted. Raises DataError when there is no such file."""
+    if not path.exists():
+        raise DataError(f"there is no sample store {path}; accept suggestions in the editor first, or name another "
+                        "with collect.store=FILE")
+    store = SampleStore(path)
+    try:
+        rows = [sample for row in store.export() if (sample := _from_export(row, licence, str(path)))]
+        return rows, store.tombstones()
+    finally:
+        store.close()
+
+
+def _from_export(row: Mapping[str, Any], licence: str, origin: str) -> Sample | None:
+    """A row as `SampleStore.export` gives it; None when it holds no settled text or no consent."""
+    settled = str(row.get("settled") or "")
+    if not settled.strip() or not row.get("consent"):
+        return None
+    workspace = files.normal(str(row.get("workspace") or "/")).rstrip("/")
+    absolute = files.normal(str(row.get("path") or "/"))
+    shown = absolute[len(workspace) + 1 :] if files.is_below(absolute, workspace) else posixpath.basename(absolute)
+    project = posixpath.basename(workspace) or "project"
+    prefix = str(row.get("prefix") or "")
+    current = str(row.get("renderer") or "") == prompt.RENDERER
+    return sealed(Sample(
+        kind="generation" if row.get("kind") == "routine" else "completion",
+        target=settled, prefix=prefix, suffix=str(row.get("suffix") or ""),
+        instruction=str(row.get("instruction") or "") if row.get("kind") == "routine" else "",
+        # The very prompt that was sent is the best one to train on, as long as prompts still have that form.
+        prompt=str(row.get("prompt") or "") if current else "",
+        project=project, path=shown, line=prefix.count("\n") + 1, licence=str(row.get("licence") or licence),
+        source="store", origin=str(row.get("id") or origin), digest=str(row.get("digest") or ""),
+        widths=str(row.get("widths") or ""), renderer=str(row.get("renderer") or ""),
+        family=split.family_key(project, shown, split.routine_name(prefix)), cluster=f"{project}/{shown}"))
+
+
+# --- instruction rows ------------------------------------------------------------------------------------------
+
+def from_jsonl(path: Path, licence: str) -> Iterator[Sample]:
+    """instruction/input/output rows; rows that `nayru samples export` wrote keep all that is known of them."""
+    for number, row in read_rows(path):
+        if "settled" in row and "kind" in row:
+            if exported := _from_export(row, licence, f"{path.name}:{number}"):
+                yield exported
+            continue
+        instruction, output = row.get("instruction"), row.get("output")
+        if not isinstance(instruction, str) or not isinstance(output, str) or not output.strip():
+            raise DataError(f"{path}, line {number}: a row needs the texts 'instruction' and 'output'")
+        origin = f"{path.name}:{number}"
+        label = split.routine_name(output + "\n")
+        yield sealed(Sample(
+            kind="generation", instruction=instruction, input=str(row.get("input") or ""), target=output,
+            licence=str(row.get("licence") or licence), source="jsonl", origin=origin, project=path.stem,
+            path=str(row.get("path") or ""), family=f"{path.stem}/{label.lower() or origin}",
+            cluster=f"{path.stem}/{label.lower() or origin}"))
+
+
+# --- checkouts -------------------------------------------------------------------------------------------------
+
+def from_checkout(folder: Path, config: CollectConfig, seed: int, *, source: str = "checkout", project: str = "",
+                  licence: str = "") -> Collected:
+    """Next-line rows from the assembly files below ``folder``: for each chosen line of code, the text before it, the
+    text after it and the line itself. The choice depends on ``seed`` and the lines' places alone."""
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}")
+    root = files.normal(str(folder))
+    fence = files.Fence((root,))
+    name = project or posixpath.basename(root)
+    out = Collected()
+    texts: dict[str, list[str]] = {}
+    places: dict[str, list[str]] = {}
+    bodies: dict[str, str] = {}
+    for path in sorted(files.sources_below(root, fence)):
+        shown = path[len(root) + 1 :]
+        try:
+            source_text = fence.read(path)
+        except (files.Refused, OSError) as error:
+            out.unread.append((shown, str(error)))
+            continue
+        if source_text.problems:
+            out.unread.append((shown, source_text.problems[0].message))
+            continue
+        lines = source_text.text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        texts[shown] = lines
+        places[shown] = [f"{shown}:{number}" for number, line in enumerate(lines, 1) if is_code(line)]
+        for routine, body in split.routines("\n".join(lines)):
+            key = split.family_key(name, shown, routine)
+            bodies[key] = bodies.get(key, "") + body + "\n"
+    out.families = split.join_near_copies(bodies, 0.7)
+    for place in split.spread(places, POSITIONS_PER_FILE, POSITIONS_PER_PROJECT, seed):
+        shown, _, number = place.rpartition(":")
+        out.samples.append(_next_line(texts[shown], int(number), shown, name, config, source,
+                                      licence or config.licence))
+    return out
+
+
+def is_code(line: str) -> bool:
+    """An instruction, directive or macro call: no blank line, comment, label alone, assignment or row of data."""
+    bare = line.partition(";")[0].strip()
+    if not bare or bare.endswith(":") or "=" in bare or bare[0] in "}{":
+        return False
+    return bare.split()[0].split(".")[0].upper() not in DATA_WORDS and len(bare) < 120
+
+
+def _next_line(lines: list[str], number: int, shown: str, project: str, config: CollectConfig, source: str,
+               licence: str) -> Sample:
+    at = number - 1
+    line = lines[at]
+    indent = line[: len(line) - len(line.lstrip())]
+    # Editors put the cursor behind the indentation or at the line's start: both forms are learnt.
+    if hashlib.sha256(f"{shown}:{number}".encode()).digest()[0] % 4 == 0:
+        indent = ""
+    before = lines[max(0, at - config.prefix_lines) : at]
+    after = lines[at + 1 : at + 1 + config.suffix_lines]
+    family = split.family_key(project, shown, split.routine_name("\n".join(lines[:at]) + "\n"))
+    return sealed(Sample(
+        kind="completion", prefix="".join(f"{one}\n" for one in before) + indent,
+        suffix="".join(f"\n{one}" for one in after), target=line[len(indent) :].rstrip(), project=project, path=shown,
+        line=number, licence=licence, source=source, origin=f"{project}/{shown}:{number}", family=family,
+        cluster=f"{project}/{shown}"))
