@@ -12,10 +12,11 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from nayru_lsp.asm.parser import parse_text
 from nayru_lsp.asm.problem import Problem, Severity
 from nayru_lsp.asm.project import Project, Root
 from nayru_lsp.asm.syntax import Dialect
-from nayru_lsp.asm.text import Span
+from nayru_lsp.asm.text import SourceText, Span
 from nayru_lsp.config import PROJECT_FILE, Config, ProjectConfig
 
 SOURCE_LIMIT = 16 * 1024 * 1024     # bytes of one source file
@@ -59,7 +60,10 @@ class Fence:
 
     def real(self, path: str) -> str:
         """``path`` with every link followed. Raises Refused when that lies outside."""
-        real = normal(os.path.realpath(path))
+        try:
+            real = normal(os.path.realpath(path))
+        except (OSError, ValueError) as error:
+            raise Refused(str(error)) from None
         for folder in (*self.folders, *self.outside):
             if is_below(real, folder) or is_below(real, normal(os.path.realpath(folder))):
                 return real
@@ -207,3 +211,32 @@ def wanted_includes(project: Project, paths: Iterable[str], fence: Fence) -> tup
             else:
                 absent.append((path, include.name))
     return list(sources), list(blobs), absent
+
+
+def read_folder(folder: str, config: Config, fence: Fence, paths: Iterable[str] = ()) -> tuple[
+        Project, dict[str, tuple[Problem, ...]]]:
+    """The whole project of ``folder``, read here and now, with ``paths`` besides: (project, problems of reading).
+    What the command line works on; the server reads the same in slices."""
+    project = Project()
+    problems: dict[str, tuple[Problem, ...]] = {}
+    absent: list[tuple[str, str]] = []
+    waiting = list(dict.fromkeys((*sources_below(folder, fence), *paths)))
+    while waiting:
+        read = []
+        for path in waiting:
+            try:
+                source = fence.read(path)
+            except Refused:
+                continue
+            read.append(path)
+            project = project.with_file(parse_text(
+                path, SourceText.of(source.text), dialect_of(config.project_for(path))))
+            problems[path] = source.problems
+        sources, blobs, missing = wanted_includes(project, read, fence)
+        absent += missing
+        for blob in blobs:
+            project = project.with_blob(blob, b"")
+        waiting = [path for path in sources if path not in problems]
+    project = project.with_absent(absent)
+    roots = effective_roots(project, config, [folder])
+    return (project if roots is None else project.with_roots(roots)), problems

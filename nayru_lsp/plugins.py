@@ -329,5 +329,5 @@ def _arguments(impl: pluggy.HookImpl, arguments: Mapping[str, Any]) -> dict[str,
 
 
 def _describe(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    text = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

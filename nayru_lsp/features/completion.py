@@ -28,7 +28,8 @@ _LABEL = re.compile(r"^\s*(?:#?[.?]*\w+:|[+-]+:?|\.+\w+:?)(?=\s)", re.ASCII)
 _HEAD = re.compile(r"^\s*([A-Za-z]\w*)(?:\.\w)?(?=\s)", re.ASCII)
 _SEPARATOR = re.compile(r"(?<=\s):(?=\s)")
 _JUMPS = frozenset({
-    "BCC", "BCS", "BEQ", "BMI", "BNE", "BPL", "BRA", "BRL", "BVC", "BVS", "BLT", "BGE", "JMP", "JML", "JSR", "JSL", "PER",
+    "BCC", "BCS", "BEQ", "BMI", "BNE", "BPL", "BRA", "BRL", "BVC", "BVS", "BLT", "BGE",
+    "JMP", "JML", "JSR", "JSL", "PER",
 })
 _FILES = frozenset({"incsrc", "incbin"})
 
