@@ -50,18 +50,21 @@ _SYNONYMS = {
     "dispatches": "dispatch", "limits": "clamp", "limit": "clamp", "8-bit": "8", "16-bit": "16", "24-bit": "24",
     "32-bit": "32", "8bit": "8", "16bit": "16", "24bit": "24", "hexadecimal": "hex", "memory": "ram",
 }
-_IDLE = frozenset(
-    "a an and are as at by bit bits code do down for from function get given in into is it its let make me my of on one "
-    "or our put routine set so some snes subroutine that the then this to up use using value values via we which will "
-    "with".split())
-_STRONG = frozenset(
-    "dma vram cgram oam joypad multiply divide fade nmi vblank decimal bcd random hex mvn wram clamp abs signed memcpy "
-    "memset jump table subtract draw hide init palette fill".split())
+_IDLE_TEXT = """
+a an and are as at by bit bits code do down for from function get given in into is it its let make me my of on one or
+our put routine set so some snes subroutine that the then this to up use using value values via we which will with
+"""
+_STRONG_TEXT = """
+dma vram cgram oam joypad multiply divide fade nmi vblank decimal bcd random hex mvn wram clamp abs signed memcpy memset
+jump table subtract draw hide init palette fill
+"""
+_IDLE = frozenset(_IDLE_TEXT.split())
+_STRONG = frozenset(_STRONG_TEXT.split())      # terms that tell routines apart
 
 
 def _terms(text: str) -> set[str]:
     found = re.findall(r"[a-z0-9]+(?:-[a-z0-9]+)*", text.lower())
-    parts = [term for term in found] + [part for term in found if "-" in term for part in term.split("-")]
+    parts = found + [part for term in found if "-" in term for part in term.split("-")]
     return {_SYNONYMS.get(part, part) for part in parts} - _IDLE
 
 
