@@ -66,8 +66,9 @@ log = logging.getLogger("nayru.server")
 class Nayru:
     """One server for one editor."""
 
-    def __init__(self, places: Places, user: UserConfig, plugins: Plugins) -> None:
+    def __init__(self, places: Places, user: UserConfig, plugins: Plugins, trouble: str = "") -> None:
         self.places = places
+        self._trouble = trouble
         self.ls = Server("nayru", metadata.version("nayru") if _installed() else "0")
         self.plugins = plugins
         self.base = user                        # config.toml and flags, without the editor's settings
@@ -143,6 +144,8 @@ class Nayru:
 
     async def initialized(self, _: types.InitializedParams) -> None:
         self.status("starting", reason="reading the project")
+        if self._trouble:
+            self.tell(self._trouble, types.MessageType.Error)
         await self._pull_settings()
         self._configure()
         self.schedule.start(self._register())
@@ -179,7 +182,7 @@ class Nayru:
 
     # --- telling -----------------------------------------------------------------------------------------------
 
-    def status(self, state: str, *, model: str | None = None, reason: str = "", latency_ms: int | None = None) -> None:
+    def status(self, state: str, *, model: str | None = None, reason: str = "", latency_ms: int = 0) -> None:
         """``nayru/status``, when it differs from the last one."""
         status = {"state": state, "model": model if model is not None else self._status.get("model", ""),
                   "reason": reason, "latencyMs": latency_ms}
@@ -525,9 +528,10 @@ class Nayru:
         return {"files": len(self.session.project.files)}
 
 
-def serve(places: Places, user: UserConfig) -> int:
-    """Serve one editor on stdin and stdout; the exit status is 0 after a proper shutdown (LSP's rule)."""
-    nayru = Nayru(places, user, Plugins.load(user.plugins))
+def serve(places: Places, user: UserConfig, trouble: str = "") -> int:
+    """Serve one editor on stdin and stdout; the exit status is 0 after a proper shutdown (LSP's rule). ``trouble``
+    is what is wrong with ``config.toml``, to be told once."""
+    nayru = Nayru(places, user, Plugins.load(user.plugins), trouble)
     nayru.ls.start_io()
     return 0 if nayru.ls.protocol.shut_down else 1
 

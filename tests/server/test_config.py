@@ -63,7 +63,7 @@ def test_editor_settings_lie_over_the_file_and_null_is_not_set() -> None:
     assert (merged.ollama.model, merged.ollama.num_ctx, merged.ghost.enabled) == ("mine", 2048, False)
     assert merge_settings(user, None) is user
     for wrong in ({"ghost": {"enabled": "no"}}, {"gost": {}}, [1], {"ghost": 3}):
-        with pytest.raises(ConfigError, match="^editor settings: "):
+        with pytest.raises(ConfigError, match=r"^editor settings: "):
             merge_settings(user, wrong)
 
 
