@@ -1,15 +1,13 @@
-"""Text -> ParsedFile; never raises; memoised per line."""
+"""Text -> `ParsedFile`. Never raises; blocks whose text and entry state are unchanged are shared."""
 
 from __future__ import annotations
 
 from nayru_lsp.asm.project import ParsedFile
-from nayru_lsp.asm.syntax import Dialect, Line
+from nayru_lsp.asm.statements import data_arguments, parse_line
+from nayru_lsp.asm.syntax import Dialect
 from nayru_lsp.asm.text import SourceText
 
-
-def parse_line(raw: str, dialect: Dialect = Dialect.ASAR_1) -> Line:
-    """One logical line."""
-    raise NotImplementedError
+__all__ = ["data_arguments", "parse_line", "parse_text"]
 
 
 def parse_text(
