@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from nayru_lsp.asm.symbols import Include, Reference, Symbol
-from nayru_lsp.asm.syntax import Dialect, Line, Statement
-from nayru_lsp.asm.text import SourceText
+from nayru_lsp.asm.file import ParsedFile
+from nayru_lsp.asm.symbols import Reference, Symbol
+from nayru_lsp.asm.syntax import Dialect
+
+__all__ = ["ParsedFile", "Project", "Root"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,87 +29,253 @@ class Root:
     base_image: str = ""
 
 
-class ParsedFile:
-    path: str
-    text: SourceText
-    dialect: Dialect
+class _Graph:
+    """What is derived from all files and dropped when includes, files or roots change."""
 
-    def lines(self) -> Iterator[tuple[int, Line]]:
-        """(absolute start, logical line), in order; joining ``raw`` gives the text back."""
-        raise NotImplementedError
+    __slots__ = ("any_name", "edges", "includers", "open_ends", "pattern", "reach", "roots")
 
-    def line_at(self, offset: int) -> tuple[int, Line]:
-        raise NotImplementedError
+    def __init__(self, project: Project) -> None:
+        self.edges: dict[str, tuple[str, ...]] = {}
+        self.includers: dict[str, list[str]] = {}
+        self.open_ends: set[str] = set()        # files with an include that is not known here
+        for path, file in project.files.items():
+            targets = []
+            for include in file.includes:
+                target = None if include.opaque else project.resolve_include(path, include.name)
+                if target is None:
+                    if include.kind == "incsrc":
+                        self.open_ends.add(path)
+                elif include.kind == "incsrc" and target in project.files:
+                    targets.append(target)
+                    self.includers.setdefault(target, []).append(path)
+            self.edges[path] = tuple(targets)
+        self.roots = project.configured_roots or tuple(
+            Root(path, file.dialect) for path, file in project.files.items()
+            if path not in self.includers and file.starts_program)
+        self.reach: dict[str, frozenset[str]] = {}
+        self.pattern: re.Pattern[str] | None = None
+        self.any_name = False
 
-    def statement_at(self, offset: int) -> tuple[int, Line, Statement | None]:
-        raise NotImplementedError
-
-    @property
-    def symbols(self) -> tuple[Symbol, ...]:
-        raise NotImplementedError
-
-    @property
-    def references(self) -> tuple[Reference, ...]:
-        raise NotImplementedError
-
-    @property
-    def includes(self) -> tuple[Include, ...]:
-        raise NotImplementedError
+    def reached(self, path: str) -> frozenset[str]:
+        """Every file that ``path`` includes, itself among them."""
+        found = self.reach.get(path)
+        if found is None:
+            seen: set[str] = set()
+            stack = [path]
+            while stack:
+                one = stack.pop()
+                if one not in seen:
+                    seen.add(one)
+                    stack.extend(self.edges.get(one, ()))
+            found = self.reach[path] = frozenset(seen)
+        return found
 
 
 class Project:
     """Immutable; ``with_...`` return a new one that shares what did not change."""
 
-    files: Mapping[str, ParsedFile]
-    blobs: Mapping[str, bytes]
-    roots: tuple[Root, ...]
-    absent: frozenset[tuple[str, str]]
+    __slots__ = ("_graph", "_makers", "_names", "absent", "blobs", "configured_roots", "files")
 
     def __init__(self, roots: Iterable[Root] = ()) -> None:
         """``roots`` as configured; without any they are derived from the files."""
-        raise NotImplementedError
+        self.files: Mapping[str, ParsedFile] = MappingProxyType({})
+        self.blobs: Mapping[str, bytes] = MappingProxyType({})
+        self.configured_roots: tuple[Root, ...] = tuple(roots)
+        self.absent: frozenset[tuple[str, str]] = frozenset()
+        self._names: dict[str, tuple[str, ...]] = {}        # full name -> the files that define it
+        self._graph: _Graph | None = None
+        self._makers: tuple[re.Pattern[str] | None, bool] | None = None
+
+    def _copy(self) -> Project:
+        new = Project.__new__(Project)
+        for name in Project.__slots__:
+            setattr(new, name, getattr(self, name))
+        return new
+
+    # --- changes -------------------------------------------------------------------------------------------------
 
     def with_file(self, parsed: ParsedFile) -> Project:
-        raise NotImplementedError
+        return self.with_files((parsed,))
+
+    def with_files(self, many: Iterable[ParsedFile]) -> Project:
+        """Several files at once: one copy of the tables for all of them."""
+        new = self._copy()
+        files = dict(self.files)
+        names: dict[str, tuple[str, ...]] | None = None
+        for parsed in many:
+            old = files.get(parsed.path)
+            files[parsed.path] = parsed
+            gone, come = _name_difference(old, parsed)
+            if gone or come:
+                names = dict(self._names) if names is None else names
+                _patch(names, parsed.path, gone, come)
+            if old is None or old.makers != parsed.makers:
+                new._makers = None
+            if old is None or _shape(old) != _shape(parsed):
+                new._graph = None
+        new.files = MappingProxyType(files)
+        if names is not None:
+            new._names = names
+        return new
 
     def without_file(self, path: str) -> Project:
-        raise NotImplementedError
+        old = self.files.get(path)
+        if old is None:
+            return self
+        new = self._copy()
+        new.files = MappingProxyType({key: file for key, file in self.files.items() if key != path})
+        names = dict(self._names)
+        _patch(names, path, {name for _, _, index in old.indexes for name in index.by_name}, set())
+        new._names, new._graph, new._makers = names, None, None
+        return new
 
     def with_blob(self, path: str, data: bytes | None) -> Project:
         """A binary file is known (``None`` forgets it; ``b""`` will do when only its existence matters)."""
-        raise NotImplementedError
+        new = self._copy()
+        blobs = {key: value for key, value in self.blobs.items() if key != path}
+        if data is not None:
+            blobs[path] = data
+        new.blobs = MappingProxyType(blobs)
+        return new
 
     def with_roots(self, roots: Iterable[Root]) -> Project:
-        raise NotImplementedError
+        new = self._copy()
+        new.configured_roots, new._graph = tuple(roots), None
+        return new
 
     def with_absent(self, absent: Iterable[tuple[str, str]]) -> Project:
         """Pairs (path of the including file, include name as written) that the caller looked for and did not find."""
-        raise NotImplementedError
+        new = self._copy()
+        new.absent = frozenset(absent)
+        return new
+
+    # --- names ---------------------------------------------------------------------------------------------------
 
     def definitions(self, name: str) -> tuple[Symbol, ...]:
-        raise NotImplementedError
+        """Every definition with this full name, file by file."""
+        return tuple(symbol for path in self._names.get(name, ()) for symbol in self.files[path].definitions(name))
+
+    def defined(self, name: str) -> bool:
+        return name in self._names
+
+    def resolve(self, reference: Reference) -> tuple[Symbol, ...]:
+        """What a reference means: inside its namespace first, then globally (Asar's order)."""
+        if reference.namespace:
+            inside = self.definitions(f"{reference.namespace}_{reference.name}")
+            if inside:
+                return inside
+        return self.definitions(reference.name)
 
     def references(self, name: str) -> tuple[Reference, ...]:
-        raise NotImplementedError
+        """Every mention of this full name. Found by searching the text; only blocks that hold it are read."""
+        needles = {symbol.short.lstrip(".!%").removesuffix("()") for symbol in self.definitions(name)}
+        needles = {needle for needle in needles if needle} or {name.lstrip("!%").removesuffix("()")}
+        out: list[Reference] = []
+        for file in self.files.values():
+            for number, (_, block, _) in enumerate(file.indexes):
+                text = block.text
+                if any(needle in text for needle in needles):
+                    out.extend(reference for reference in file.references_in(number, number + 1)
+                               if name in (reference.name, f"{reference.namespace}_{reference.name}"))
+        return tuple(out)
 
     def names(self) -> Iterable[str]:
         """Every defined full name, without order."""
-        raise NotImplementedError
+        return self._names.keys()
+
+    # --- includes ------------------------------------------------------------------------------------------------
+
+    def include_candidates(self, from_path: str, name: str) -> tuple[str, ...]:
+        """Every path that Asar would try, in its order, existing or not (for whoever reads the disk): beside the
+        including file, then each include path. Backslashes are taken as slashes, as Asar 1.91 does."""
+        name = name.replace("\\", "/")
+        if name.startswith("/") or re.match(r"[A-Za-z]:", name):
+            return (posixpath.normpath(name),)
+        folders = [posixpath.dirname(from_path)]
+        for root in self.configured_roots:
+            folders.extend(folder for folder in root.include_paths if folder not in folders)
+        return tuple(posixpath.normpath(posixpath.join(folder, name)) for folder in folders)
 
     def resolve_include(self, from_path: str, name: str) -> str | None:
         """The known file or blob that ``name`` means in ``from_path``, by Asar's search order."""
-        raise NotImplementedError
+        for path in self.include_candidates(from_path, name):
+            if path in self.files or path in self.blobs:
+                return path
+        return None
 
-    def include_candidates(self, from_path: str, name: str) -> tuple[str, ...]:
-        """Every path that Asar would try, in its order, existing or not (for whoever reads the disk)."""
-        raise NotImplementedError
+    @property
+    def graph(self) -> _Graph:
+        if self._graph is None:
+            self._graph = _Graph(self)
+        return self._graph
+
+    @property
+    def roots(self) -> tuple[Root, ...]:
+        """The configured roots; else the files that nobody includes and that set a mapper, ``org`` or freespace."""
+        return self.graph.roots
 
     def includers(self, path: str) -> tuple[str, ...]:
-        raise NotImplementedError
+        return tuple(self.graph.includers.get(path, ()))
 
     def roots_of(self, path: str) -> tuple[Root, ...]:
-        raise NotImplementedError
+        """The roots that reach ``path``."""
+        graph = self.graph
+        return tuple(root for root in graph.roots if path in graph.reached(root.path) or path == root.prelude)
+
+    def complete(self, path: str) -> bool:
+        """True when some root reaches ``path`` and every source file of every such root is known here."""
+        roots = self.roots_of(path)
+        graph = self.graph
+        return bool(roots) and not any(graph.reached(root.path) & graph.open_ends for root in roots)
+
+    # --- what only expansion could tell --------------------------------------------------------------------------
 
     def may_be_made(self, name: str) -> bool:
         """Could a macro body, an opaque statement, a define or an unread include make this label?"""
-        raise NotImplementedError
+        if self._makers is None:
+            patterns = frozenset().union(*(file.makers for file in self.files.values())) if self.files else frozenset()
+            whole = re.compile("|".join(sorted(patterns - {""})), re.ASCII) if patterns - {""} else None
+            self._makers = (whole, "" in patterns)
+        pattern, anything = self._makers
+        if anything or self.graph.open_ends:
+            return True
+        return pattern is not None and pattern.fullmatch(name) is not None
+
+
+def _shape(file: ParsedFile) -> tuple[tuple[tuple[str, str], ...], bool]:
+    return tuple((include.kind, include.name) for include in file.includes), file.starts_program
+
+
+def _name_difference(old: ParsedFile | None, new: ParsedFile) -> tuple[set[str], set[str]]:
+    """Names that left the file and names that came, found from the blocks that are not shared."""
+    before = {id(index): index for _, _, index in old.indexes} if old is not None else {}
+    after = {id(index): index for _, _, index in new.indexes}
+    gone: Counter[str] = Counter()
+    come: Counter[str] = Counter()
+    for key, index in before.items():
+        if key not in after:
+            gone.update(index.by_name.keys())
+    for key, index in after.items():
+        if key not in before:
+            come.update(index.by_name.keys())
+    lost, won = set(gone) - set(come), set(come) - set(gone)
+    if lost:        # a name may stand in a shared block as well
+        lost = {name for name in lost if not any(name in index.by_name for index in after.values())}
+    if won:
+        won = {name for name in won if not any(name in index.by_name for index in before.values())}
+    return lost, won
+
+
+def _patch(names: dict[str, tuple[str, ...]], path: str, gone: set[str], come: set[str]) -> None:
+    for name in gone:
+        rest = tuple(one for one in names.get(name, ()) if one != path)
+        if rest:
+            names[name] = rest
+        else:
+            names.pop(name, None)
+    for name in come:
+        have = names.get(name, ())
+        if path not in have:
+            names[name] = (*have, path)
+
+
