@@ -78,6 +78,7 @@ class Nayru:
         self.assist = Assist(self)
         self._settings: Any = None              # the editor's
         self._folder_settings: dict[str, Any] = {}
+        self._watch_settings = False
         self._told: set[str] = set()            # sentences shown to the user; each once
         self._check_cost: dict[str, float] = {}
         self._status: dict[str, Any] = {}
@@ -133,6 +134,9 @@ class Nayru:
     def initialize(self, params: types.InitializeParams) -> None:
         encoding = str(getattr(self.ls.workspace.position_encoding, "value", self.ls.workspace.position_encoding))
         self.session.set_client(client_of(params), encoding)
+        workspace = params.capabilities.workspace
+        settings = workspace.did_change_configuration if workspace else None
+        self._watch_settings = bool(settings and settings.dynamic_registration)
         folders = [to_path(folder.uri) for folder in params.workspace_folders or ()]
         if not folders and params.root_uri:
             folders = [to_path(params.root_uri)]
@@ -166,7 +170,7 @@ class Nayru:
             wanted.append(types.Registration(
                 id="nayru-watch", method=types.WORKSPACE_DID_CHANGE_WATCHED_FILES,
                 register_options=types.DidChangeWatchedFilesRegistrationOptions(watchers=watchers)))
-        if self.session.client.configuration:
+        if self._watch_settings:
             wanted.append(types.Registration(
                 id="nayru-settings", method=types.WORKSPACE_DID_CHANGE_CONFIGURATION,
                 register_options=types.DidChangeConfigurationRegistrationOptions(section="nayru")))

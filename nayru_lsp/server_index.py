@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -21,8 +20,8 @@ from nayru_lsp.config import Config
 from nayru_lsp.files import Fence, Refused, dialect_of, effective_roots, sources_below, wanted_includes
 from nayru_lsp.session import Session
 
-SLICE_SECONDS = 0.010
 BATCH_FILES = 16
+BATCH_BLOBS = 64
 ROUNDS = 64         # how deep includes are followed from one change
 
 T = TypeVar("T")
@@ -40,7 +39,9 @@ def read_batch(paths: Sequence[str], fence: Fence, config: Config) -> Read:
             gone.append(path)
             continue
         dialect = dialect_of(config.project_for(path))
-        parsed.append(parse_text(path, SourceText.of(source.text), dialect))
+        file = parse_text(path, SourceText.of(source.text), dialect)
+        _ = file.indexes, file.includes, file.makers       # made on demand: here, not on the event loop
+        parsed.append(file)
         problems[path] = source.problems
     return parsed, problems, gone
 
@@ -95,12 +96,8 @@ class Index:
             session.problems.forget(path)
             session.drop(path)
         session.problems.reading.update(problems)
-        start = time.perf_counter()
-        for file in parsed:
-            session.adopt([file])
-            if time.perf_counter() - start > SLICE_SECONDS:
-                await asyncio.sleep(0)
-                start = time.perf_counter()
+        session.adopt(parsed)
+        await asyncio.sleep(0)
         self._changed({*gone, *problems})
 
     async def follow(self, paths: Iterable[str]) -> list[str]:
@@ -108,7 +105,11 @@ class Index:
         session, paths = self._session, list(paths)
         project = session.project
         sources, blobs, absent = await self.in_thread(wanted_includes, project, paths, self.fence)
-        session.set_includes(blobs, [pair for pair in session.project.absent if pair[0] not in paths] + absent)
+        for first in range(0, len(blobs), BATCH_BLOBS):
+            session.add_blobs(blobs[first:first + BATCH_BLOBS])
+            await asyncio.sleep(0)
+        asked = set(paths)
+        session.set_absent([pair for pair in session.project.absent if pair[0] not in asked] + absent)
         return sources
 
     def settle_roots(self) -> None:

@@ -122,11 +122,7 @@ class Session:
 
     def adopt(self, files: Iterable[ParsedFile]) -> None:
         """Take files that were read and parsed elsewhere, but for those that the editor has open."""
-        project = self.project
-        for parsed in files:
-            if parsed.path not in self.documents:
-                project = project.with_file(parsed)
-        self.project = project
+        self.project = self.project.with_files(parsed for parsed in files if parsed.path not in self.documents)
         self._moved(text=True)
 
     def drop(self, path: str) -> None:
@@ -135,10 +131,14 @@ class Session:
             self.project = self.project.without_file(path)
             self._moved(text=True)
 
-    def set_includes(self, blobs: Iterable[str], absent: Sequence[tuple[str, str]]) -> None:
-        """What reading the includes came to: binary files that exist, names that are nowhere."""
-        for path in blobs:
+    def add_blobs(self, paths: Iterable[str]) -> None:
+        """Binary files that exist and may be included."""
+        for path in paths:
             self.project = self.project.with_blob(path, b"")
+        self._moved()
+
+    def set_absent(self, absent: Sequence[tuple[str, str]]) -> None:
+        """(including file, name) pairs that were looked for and are nowhere."""
         self.project = self.project.with_absent(absent)
         self._moved()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -18,10 +17,11 @@ from nayru_lsp.asm.text import Span
 from nayru_lsp.asm.words import BUILT_IN_DEFINES, DIRECTIVES, FUNCTIONS, SPC700
 from nayru_lsp.convert import to_range
 from nayru_lsp.features.hover import fact_text, symbol_text
+from nayru_lsp.features.names import own_symbols
 from nayru_lsp.snapshot import Snapshot
 
 LIMIT = 200
-_NEAR = 400     # own symbols looked at on each side of the cursor when nothing is typed yet
+_NEAR = 20_000  # characters on each side of the cursor whose symbols are offered when nothing is typed yet
 
 _WORD = re.compile(r"(?:[!%]?\w+|[!%$]|\.+\w*|\$\w*|\?\w*)$", re.ASCII)
 _LABEL = re.compile(r"^\s*(?:#?[.?]*\w+:|[+-]+:?|\.+\w+:?)(?=\s)", re.ASCII)
@@ -160,18 +160,17 @@ def _operand(items: _Items, snapshot: Snapshot, file: ParsedFile, offset: int, h
 def _ranked(snapshot: Snapshot, file: ParsedFile, offset: int, items: _Items, kinds: tuple[str, ...]) -> Iterator[
         tuple[int, Symbol]]:
     """Symbols that may stand there: those of this file around the cursor, then the project's by what is typed."""
-    own = file.symbols
-    at = bisect_right(own, offset, key=lambda symbol: symbol.span.start)
-    near = own[max(0, at - _NEAR):at + _NEAR] if not items.word else own
-    for symbol in near:
-        if symbol.kind in kinds and symbol.name.casefold().startswith(items.folded):
+    length = len(items.word)
+    for start, symbol in own_symbols(file):
+        if symbol.kind in kinds and symbol.name[:length].casefold() == items.folded and (
+                length or abs(symbol.span.start + start - offset) < _NEAR):
             yield 2, symbol
     if not items.word:
         items.cut = True
         return
     for name in _names(snapshot, items):
         for symbol in snapshot.project.definitions(name)[:1]:
-            if symbol.kind in kinds or symbol.kind == "sub label":
+            if symbol.kind in kinds or (symbol.kind == "sub label" and "label" in kinds):
                 yield 3, symbol
 
 
@@ -186,7 +185,7 @@ def _names(snapshot: Snapshot, items: _Items) -> Iterable[str]:
 
 def _named(items: _Items, snapshot: Snapshot, file: ParsedFile, kind: str, offset: int, limit: int = LIMIT) -> None:
     """Defines or macros: of this file first, then of the project."""
-    for symbol in file.symbols:
+    for _, symbol in own_symbols(file):
         if symbol.kind == kind:
             items.add_symbol(symbol, 3)
     mark = {"define": "!", "macro": "%"}[kind]
@@ -199,19 +198,9 @@ def _named(items: _Items, snapshot: Snapshot, file: ParsedFile, kind: str, offse
                 return
 
 
-def scope_at(file: ParsedFile, offset: int) -> str:
-    """The main label that a sub label at ``offset`` would belong to, or ""."""
-    symbols = file.symbols
-    at = bisect_right(symbols, offset, key=lambda symbol: symbol.span.start)
-    for symbol in symbols[:at][::-1]:
-        if symbol.kind == "label":
-            return symbol.name
-    return ""
-
-
 def _sub_labels(items: _Items, file: ParsedFile, offset: int) -> None:
-    scope = scope_at(file, offset)
-    for symbol in file.symbols:
+    scope = file.scope_at(offset).main
+    for _, symbol in own_symbols(file):
         if symbol.kind == "sub label" and symbol.scope == scope:
             items.add_symbol(symbol, 1, symbol.short)
 
