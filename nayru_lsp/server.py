@@ -374,7 +374,10 @@ class Nayru:
         start = time.perf_counter()
         checks = tuple(self.plugins.checks.values())
         if self._check_cost.get(path, 0.0) < CHECK_ON_LOOP and file.text.length < 2_000_000:
-            problems = check_file(project, file, checks)
+            try:
+                problems = check_file(project, file, checks)
+            except NotImplementedError:     # TEMPORARY: until the checks land
+                problems = ()
         else:
             problems = await asyncio.to_thread(check_file, project, file, checks)
         self._check_cost[path] = time.perf_counter() - start
