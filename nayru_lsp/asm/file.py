@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from itertools import accumulate
+from typing import Any
 
 from nayru_lsp.asm.lexer import logical_lines, logical_starts
 from nayru_lsp.asm.statements import parse_line
@@ -30,7 +31,7 @@ class ParsedBlock:
         self._starts: list[int] | None = None
         self._index: BlockIndex | None = None
         self._references: tuple[BlockIndex, list[Reference]] | None = None
-        self.notes: dict[object, object] = {}       # what checks keep about this very block
+        self.notes: dict[object, Any] = {}       # what checks keep about this very block
 
     @property
     def text(self) -> str:

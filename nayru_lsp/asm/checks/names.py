@@ -1,0 +1,88 @@
+"""NAY401 unknown label, NAY403 unknown macro, NAY404 wrong number of macro arguments, NAY405 file not found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nayru_lsp.asm.file import ParsedBlock
+from nayru_lsp.asm.problem import Problem, Severity
+from nayru_lsp.asm.project import ParsedFile, Project
+from nayru_lsp.asm.symbols import BlockIndex, Reference
+from nayru_lsp.asm.syntax import MacroCall
+from nayru_lsp.asm.words import PRINT_WORDS
+
+_LOOKED_UP = frozenset({"label", "sub label", "macro", "struct"})
+
+
+def check(project: Project, file: ParsedFile) -> Iterator[Problem]:
+    yield from _files(project, file)
+    complete = project.complete(file.path)
+    for number, (_, block, index) in enumerate(file.indexes):
+        # Nearly every name is known: only a block with another, or with a macro call, is looked at closely.
+        names, calls = _mentions(block, index)
+        unknown = {pair for pair in names if not _known(project, *pair)} if complete else set()
+        if unknown or calls:
+            for reference in file.references_in(number, number + 1):
+                if not reference.sure:
+                    continue
+                if (reference.name, reference.namespace) in unknown:
+                    yield from _unknown(project, file, reference)
+                elif reference.kind == "macro":
+                    yield from _arguments(project, file, reference)
+
+
+def _mentions(block: ParsedBlock, index: BlockIndex) -> tuple[frozenset[tuple[str, str]], bool]:
+    """The distinct (name, namespace) that a block surely mentions, and whether it calls macros."""
+    kept = block.notes.get("names")
+    if kept is None or kept[0] is not index:
+        sure = [reference for reference in block.references(index) if reference.sure and reference.kind in _LOOKED_UP]
+        names = frozenset((reference.name, reference.namespace) for reference in sure)
+        kept = block.notes["names"] = (index, names, any(reference.kind == "macro" for reference in sure))
+    return kept[1], kept[2]
+
+
+def _known(project: Project, name: str, namespace: str) -> bool:
+    return project.defined(name) or (bool(namespace) and project.defined(f"{namespace}_{name}"))
+
+
+def _unknown(project: Project, file: ParsedFile, reference: Reference) -> Iterator[Problem]:
+    name = reference.name
+    if reference.kind == "macro":
+        if not project.may_be_made(name):
+            yield Problem(file.path, reference.span, "NAY403", Severity.ERROR,
+                          f"there is no macro {name.lstrip('%')} in this project")
+        return
+    if reference.kind == "struct" or name in PRINT_WORDS or "." in name:
+        return
+    if reference.kind == "sub label" and "_" not in name:
+        return      # its main label stands in the including file
+    whole = f"{reference.namespace}_{name}" if reference.namespace else name
+    if project.may_be_made(name) or project.may_be_made(whole):
+        return
+    yield Problem(file.path, reference.span, "NAY401", Severity.ERROR, f"there is no label {name} in this project")
+
+
+def _arguments(project: Project, file: ParsedFile, reference: Reference) -> Iterator[Problem]:
+    definitions = project.definitions(reference.name)
+    if len(definitions) != 1 or definitions[0].conditional:
+        return
+    wanted = [part.strip() for part in definitions[0].detail.split(",")] if definitions[0].detail else []
+    if any(part.startswith("...") for part in wanted):
+        return
+    _, _, statement = file.statement_at(reference.span.start)
+    if not isinstance(statement, MacroCall) or len(statement.arguments) == len(wanted):
+        return
+    have = len(statement.arguments)
+    if have == 1 and not wanted and statement.arguments[0][0] == statement.arguments[0][1]:
+        return
+    yield Problem(file.path, reference.span, "NAY404", Severity.ERROR,
+                  f"{statement.name} takes {len(wanted)} argument{'s' * (len(wanted) != 1)} "
+                  f"({definitions[0].detail}), not {have}")
+
+
+def _files(project: Project, file: ParsedFile) -> Iterator[Problem]:
+    for include in file.includes:
+        if include.sure and not include.opaque and (file.path, include.name) in project.absent:
+            # Disassemblies come without the game's data; a missing source file breaks everything.
+            severity = Severity.ERROR if include.kind == "incsrc" else Severity.WARNING
+            yield Problem(file.path, include.span, "NAY405", severity, f"there is no file {include.name} here")

@@ -1,0 +1,101 @@
+"""NAY201 an immediate is written for the other width, NAY202 an immediate does not fit its suffix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nayru_lsp.asm.file import ParsedFile
+from nayru_lsp.asm.flow import WidthState, routine_states, states_of_text
+from nayru_lsp.asm.isa import AddressingMode as Mode
+from nayru_lsp.asm.isa import Size, opcode_for
+from nayru_lsp.asm.problem import Problem, Severity
+from nayru_lsp.asm.project import Project
+from nayru_lsp.asm.statements import Memo
+from nayru_lsp.asm.syntax import Dialect, Instruction, Number, OperandShape, Statement
+from nayru_lsp.asm.text import Span
+
+_BITS = {"b": 8, "w": 16}
+_NAMES = {"m": "A", "x": "X and Y"}
+
+
+def immediate_register(statement: Statement) -> Size | None:
+    """"m" or "x" where ``statement`` is an immediate whose size follows that flag."""
+    if isinstance(statement, Instruction) and statement.operand is not None \
+            and statement.operand.shape is OperandShape.IMMEDIATE:
+        opcode = opcode_for(statement.mnemonic, Mode.IMMEDIATE)
+        if opcode is not None and opcode.size in ("m", "x"):
+            return opcode.size
+    return None
+
+
+def written_width(statement: Instruction) -> int | None:
+    """The width in bits that Asar will emit for an immediate: by suffix, else by the digits of a plain number."""
+    if statement.suffix in _BITS:
+        return _BITS[statement.suffix]
+    value = statement.operand.value if statement.operand is not None else None
+    if statement.suffix or not isinstance(value, Number):
+        return None
+    if value.base == 16:
+        return 8 if value.digits <= 2 else 16
+    if value.base == 2:
+        return 8 if value.digits <= 8 else 16
+    return 8 if value.value <= 0xFF else 16
+
+
+def contradiction(statement: Statement, state: WidthState) -> str | None:
+    """What is wrong with an immediate under a known width state; None when nothing is, or nothing is known."""
+    flag = immediate_register(statement)
+    if flag is None or not isinstance(statement, Instruction):
+        return None
+    known = state.m if flag == "m" else state.x
+    written = written_width(statement)
+    if known is None or written is None or known == written:
+        return None
+    suffix = "b" if known == 8 else "w"
+    plural = "is" if flag == "m" else "are"
+    return (f"{_NAMES[str(flag)]} {plural} {known}-bit here, but this immediate is written with {written} bits: "
+            f"use {statement.mnemonic}.{suffix}, or change the width before it")
+
+
+def too_large(statement: Statement) -> str | None:
+    """A literal that does not fit the width its suffix asks for."""
+    if isinstance(statement, Instruction) and statement.suffix == "b" and immediate_register(statement) is not None:
+        assert statement.operand is not None
+        value = statement.operand.value
+        if isinstance(value, Number) and value.value > 0xFF:
+            return f"{value.value:.0f} does not fit 8 bits: Asar keeps the low byte only"
+    return None
+
+
+def _contradictions(key: tuple[str, str, Dialect]) -> tuple[tuple[int, int, str], ...]:
+    """Of one routine, calls taken as unknown and no label as reached from outside: a first, cheap look."""
+    text, main, dialect = key
+    lowered = text.lower()
+    if "sep" not in lowered and "rep" not in lowered:
+        return ()
+    return tuple((start, end, message) for start, end, statement, state in states_of_text(text, main, dialect)
+                 if (message := contradiction(statement, state)) is not None)
+
+
+_first_look: Memo[tuple[str, str, Dialect], tuple[tuple[int, int, str], ...]] = Memo(_contradictions, 4_000)
+
+
+def check(project: Project, file: ParsedFile) -> Iterator[Problem]:
+    borders = [(symbol.span.start + start, symbol.short) for start, _, index in file.indexes
+               for symbol in index.symbols if symbol.kind == "label"]
+    starts = [(0, ""), *borders]
+    for number, (start, main) in enumerate(starts):
+        end = starts[number + 1][0] if number + 1 < len(starts) else file.text.length
+        text = file.text.slice(start, end)
+        if _first_look((text, main, file.dialect)):
+            yield from _confirmed(file, start)
+
+
+def _confirmed(file: ParsedFile, offset: int) -> Iterator[Problem]:
+    """The full analysis of the routine: only what it says too is reported."""
+    for start, statement, state in routine_states(file, offset)[2]:
+        message = contradiction(statement, state)
+        scope = file.scope_at(start)
+        if message is not None and not scope.macro and not scope.conditions and scope.arch == "65816":
+            span = Span(start, start + statement.end - statement.start)
+            yield Problem(file.path, span, "NAY201", Severity.WARNING, message)
