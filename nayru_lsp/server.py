@@ -374,10 +374,7 @@ class Nayru:
         start = time.perf_counter()
         checks = tuple(self.plugins.checks.values())
         if self._check_cost.get(path, 0.0) < CHECK_ON_LOOP and file.text.length < 2_000_000:
-            try:
-                problems = check_file(project, file, checks)
-            except NotImplementedError:     # TEMPORARY: until the checks land
-                problems = ()
+            problems = check_file(project, file, checks)
         else:
             problems = await asyncio.to_thread(check_file, project, file, checks)
         self._check_cost[path] = time.perf_counter() - start

@@ -175,9 +175,12 @@ def _ranked(snapshot: Snapshot, file: ParsedFile, offset: int, items: _Items, ki
 
 
 def _names(snapshot: Snapshot, items: _Items) -> Iterable[str]:
-    folded, length = items.folded, len(items.word)
+    """Names of the project that begin with what is typed, in its case or the usual others. Runs over every name of
+    the project at each key, so it must be one cheap call per name."""
+    word = items.word
+    begins = tuple({word, word.lower(), word.upper(), word.capitalize()})
     for name in snapshot.project.names():
-        if name[:length].casefold() == folded:
+        if name.startswith(begins):
             yield name
             if items.cut:
                 return
@@ -190,7 +193,7 @@ def _named(items: _Items, snapshot: Snapshot, file: ParsedFile, kind: str, offse
             items.add_symbol(symbol, 3)
     mark = {"define": "!", "macro": "%"}[kind]
     for name in snapshot.project.names():
-        if name[0:1] == mark and name[:len(items.word)].casefold() == items.folded[:len(name)]:
+        if name.startswith(mark) and name[:len(items.word)].casefold() == items.folded[:len(name)]:
             for symbol in snapshot.project.definitions(name)[:1]:
                 items.add_symbol(symbol, 4)
             if len(items.found) >= limit:

@@ -39,19 +39,24 @@ def document_symbol(snapshot: Snapshot, file: ParsedFile) -> list[types.Document
     ends = {id(symbol): max(symbol.span.end, following.span.start)
             for symbol, following in pairwise(mains)}
     top: list[types.DocumentSymbol] = []
-    parent: types.DocumentSymbol | None = None
-    parent_name, parent_end = "", -1
+    owners: dict[str, types.DocumentSymbol] = {}        # labels and structs by name, the last of each
     for symbol in symbols:
         end = ends.get(id(symbol), file.text.length) if symbol.kind == "label" else symbol.span.end
         item = _item(snapshot, file, symbol, end)
-        if symbol.kind == "label":
-            parent, parent_name, parent_end = item, symbol.name, end
+        owner = owners.get(symbol.scope) if symbol.kind == "sub label" else None
+        if owner is None:
             top.append(item)
-        elif parent is not None and symbol.scope == parent_name and symbol.span.end <= parent_end:
-            parent.children = [*(parent.children or ()), item]
         else:
-            top.append(item)
+            owner.children = [*(owner.children or ()), item]
+            if _before(owner.range.end, item.range.end):
+                owner.range = types.Range(start=owner.range.start, end=item.range.end)
+        if symbol.kind in ("label", "struct"):
+            owners[symbol.name] = item
     return top
+
+
+def _before(one: types.Position, other: types.Position) -> bool:
+    return (one.line, one.character) < (other.line, other.character)
 
 
 def _item(snapshot: Snapshot, file: ParsedFile, symbol: Symbol, end: int) -> types.DocumentSymbol:

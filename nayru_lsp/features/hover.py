@@ -7,9 +7,12 @@ from typing import Any
 
 from lsprotocol import types
 
+from nayru_lsp.asm.cost import cost
+from nayru_lsp.asm.encode import size_of
 from nayru_lsp.asm.facts import Fact
 from nayru_lsp.asm.flow import WidthState, widths_before
 from nayru_lsp.asm.isa import MNEMONICS, Opcode, modes_for, opcode_for
+from nayru_lsp.asm.mapping import canonical_register
 from nayru_lsp.asm.project import ParsedFile
 from nayru_lsp.asm.symbols import Symbol
 from nayru_lsp.asm.syntax import Instruction, Number, Operand, OperandShape
@@ -17,15 +20,6 @@ from nayru_lsp.asm.text import Span
 from nayru_lsp.convert import to_range
 from nayru_lsp.features.names import definitions_at, reference_at, symbol_at
 from nayru_lsp.snapshot import Snapshot
-
-try:
-    from nayru_lsp.asm.cost import cost
-    from nayru_lsp.asm.encode import size_of
-    from nayru_lsp.asm.mapping import canonical_register
-except ModuleNotFoundError:     # TEMPORARY: until they land
-    def cost(*a, **k): return 0, 0  # type: ignore
-    def size_of(*a): return None  # type: ignore
-    def canonical_register(a): return None  # type: ignore
 
 _ACCESS = {"r": "read", "w": "write", "rw": "read, write", "w2": "write twice"}
 
