@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from nayru_lsp.asm.checks import Check, check_file
+from nayru_lsp.asm.parser import parse_text
+from nayru_lsp.asm.project import Project
+from nayru_lsp.asm.text import SourceText
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TOOLS = REPOSITORY / ".tools"
@@ -109,3 +115,46 @@ def read_fixture(text: str, folder: str = "/ws") -> Fixture:
                 selection = (path, marks[0], marks[1])
         out[path] = body
     return Fixture(out, cursor, selection)
+
+
+def project_of(fixture: Fixture) -> Project:
+    """The parsed project of a fixture; files that end in .bin are blobs."""
+    project = Project().with_files(
+        parse_text(path, SourceText.of(text)) for path, text in fixture.files.items() if not path.endswith(".bin"))
+    for path, text in fixture.files.items():
+        if path.endswith(".bin"):
+            project = project.with_blob(path, text.encode())
+    return project
+
+
+_ANNOTATION = re.compile(r";\s*(\^+)\s+(\S+)(?: (.*))?$")
+
+
+def check_problems(text: str, *checks: Check) -> None:
+    """Own problems (and those of ``checks``) equal the annotations: under a line, ``;   ^^^^ NAY201 part of message``.
+
+    A caret line marks columns of the nearest line above that is no annotation; ``;`` may be left of them."""
+    fixture = read_fixture(text)
+    project = project_of(fixture)
+    for path in project.files:
+        lines = fixture.files[path].split("\n")
+        wanted: list[tuple[int, int, int, str, str]] = []
+        above = 0
+        for number, line in enumerate(lines):
+            match = _ANNOTATION.match(line.strip()) if line.lstrip().startswith(";") else None
+            if match is None:
+                above = number
+                continue
+            start = line.index("^")
+            wanted.append((above, start, start + len(match.group(1)), match.group(2), match.group(3) or ""))
+        found = []
+        file = project.files[path]
+        for problem in check_file(project, file, checks):
+            row = file.text.line_of(problem.span.start)
+            low = file.text.line_start(row)
+            found.append((row, problem.span.start - low, problem.span.end - low, problem.code, problem.message))
+        shown = "\n".join(f"{path}:{row + 1}: {'^' * (high - low)} at {low} {code} {message}"
+                          for row, low, high, code, message in found)
+        assert [item[:4] for item in found] == [item[:4] for item in wanted], f"found:\n{shown}\nwanted: {wanted}"
+        for have, want in zip(found, wanted, strict=True):
+            assert want[4] in have[4], f"{have[4]!r} lacks {want[4]!r}"
