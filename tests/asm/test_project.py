@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from nayru_lsp.asm import SourceText, parse_text
+from nayru_lsp.asm.flow import WidthState, widths_before
+from nayru_lsp.asm.project import Project, Root
+from tests.kit import project_of, read_fixture
+
+
+def names(text: str) -> list[str]:
+    file = parse_text("/ws/a.asm", SourceText.of(text))
+    return [f"{symbol.kind} {symbol.name}" for symbol in file.symbols]
+
+
+def test_symbols_of_all_kinds() -> None:
+    assert names("""
+Main:           ; does things
+.sub
+..deep:
+#Other:
+.more
+-   BRA -
+Value = $7E0010
+!define = $10
+macro thing(a, b)
+Inner:
+endmacro
+function double(x) = x*2
+struct Enemy $7E0020
+.x: skip 2
+endstruct
+namespace Boss
+Fight:
+.phase
+namespace off
+global Free:
+""") == [
+        "label Main", "sub label Main_sub", "sub label Main_sub_deep", "label Other", "sub label Main_more",
+        "relative label -", "assignment Value", "define !define", "macro %thing", "function double()", "struct Enemy",
+        "sub label Enemy.x", "label Boss_Fight", "sub label Boss_Fight_phase", "label Free"]
+
+
+def test_symbol_details() -> None:
+    file = parse_text("/ws/a.asm", SourceText.of(
+        "; Waits.\n; For ever.\nMain: NOP\nX = $7E0010 ; position\n!a = %101\n"))
+    main, x, a = file.symbols
+    assert (main.doc, x.doc, x.value, x.detail, a.value) == ("Waits.\nFor ever.", "position", 0x7E0010, "$7E0010", 5)
+    assert file.text.slice(*main.name_span) == "Main" and file.text.slice(*a.name_span) == "!a"
+
+
+FIXTURE = read_fixture("""
+;- main.asm
+lorom
+org $008000
+incsrc "sub/b.asm"
+namespace N
+Main:
+    JSR Helper
+    JSR Local
+.loop
+    BRA .loop
+Local: RTS
+namespace off
+    JSR N_Local
+;- sub/b.asm
+incsrc "c.asm"
+Helper: RTS
+;- sub/c.asm
+Third: RTS
+;- lonely.asm
+Alone: RTS
+""")
+
+
+def test_include_graph_roots_and_references() -> None:
+    project = project_of(FIXTURE)
+    assert [root.path for root in project.roots] == ["/ws/main.asm"]
+    assert [root.path for root in project.roots_of("/ws/sub/c.asm")] == ["/ws/main.asm"]
+    assert project.roots_of("/ws/lonely.asm") == ()
+    assert project.includers("/ws/sub/c.asm") == ("/ws/sub/b.asm",)
+    assert project.resolve_include("/ws/main.asm", "sub\\b.asm") == "/ws/sub/b.asm"
+    assert project.complete("/ws/sub/c.asm") and not project.complete("/ws/lonely.asm")
+    text = FIXTURE.files["/ws/main.asm"]
+    found = project.references("N_Local")
+    assert [text[ref.span.start : ref.span.end] for ref in found] == ["Local", "N_Local"]
+    assert [ref.path for ref in project.references("Helper")] == ["/ws/main.asm"]
+    loop = next(ref for ref in project.files["/ws/main.asm"].references if ref.kind == "sub label")
+    assert [symbol.name for symbol in project.resolve(loop)] == ["N_Main_loop"]
+
+
+def test_include_paths_of_a_configured_root() -> None:
+    project = project_of(read_fixture(";- main.asm\nincsrc \"b.asm\"\n;- lib/b.asm\nB: RTS\n"))
+    assert project.resolve_include("/ws/main.asm", "b.asm") is None
+    rooted = project.with_roots([Root("/ws/main.asm", include_paths=("/ws/lib",))])
+    assert rooted.resolve_include("/ws/main.asm", "b.asm") == "/ws/lib/b.asm"
+    assert rooted.complete("/ws/lib/b.asm")
+
+
+def test_tables_follow_edits_and_removals() -> None:
+    project = project_of(FIXTURE)
+    new = parse_text("/ws/sub/c.asm", SourceText.of("Fourth: RTS\n"))
+    after = project.with_file(new)
+    assert after.defined("Fourth") and not after.defined("Third") and project.defined("Third")
+    gone = after.without_file("/ws/sub/b.asm")
+    assert not gone.defined("Helper") and not gone.complete("/ws/main.asm")
+    assert {root.path for root in gone.roots} == {"/ws/main.asm"}
+
+
+def test_recursive_includes_end() -> None:
+    project = project_of(read_fixture(
+        ";- a.asm\norg $8000\nincsrc \"b.asm\"\n;- b.asm\nincsrc \"a.asm\"\nincsrc \"b.asm\"\n"))
+    assert project.roots == () and project.roots_of("/ws/b.asm") == ()
+    rooted = project.with_roots([Root("/ws/a.asm")])
+    assert rooted.roots_of("/ws/b.asm")
+
+
+def state(text: str) -> WidthState:
+    at = text.index("<|>")
+    return widths_before(parse_text("/ws/a.asm", SourceText.of(text.replace("<|>", ""))), at)
+
+
+def test_width_state() -> None:
+    assert state("Main:\n<|>  NOP\n") == WidthState(None, None, None)
+    assert state("Main:\n  SEP #$20\n<|>  NOP\n").m == 8
+    assert state("Main:\n  REP #$30\n  SEP #$10\n<|>\n") == WidthState(16, 8, None)
+    assert state("Main:\n  SEP #$20\n  PHP\n  REP #$20\n  PLP\n<|>\n").m == 8
+    assert state("Main:\n  SEP #$20\n  PLP\n<|>\n").m is None
+    assert state("Main:\n  SEP #$20\n  JSR Far\n<|>\n").m is None
+    assert state("Main:\n  SEP #$20\n  JSR Keep\n<|>\nKeep:\n  LDA $10\n  RTS\n").m == 8
+    assert state("Main:\n  SEP #$20\n  JSR Wide\n<|>\nWide:\n  REP #$20\n  RTS\n").m is None
+    assert state("Main:\n  SEP #$20\n.loop\n  DEX\n  BNE .loop\n<|>\n").m == 8
+    assert state("Main:\n  SEP #$20\n.loop\n<|>  REP #$20\n  BNE .loop\n").m is None
+    assert state("Main:\n  SEP #$20\n  %m()\n<|>\n").m is None
+    assert state("Main:\n  SEP #!mask\n<|>\n").m is None
+    assert state("Main:\n  SEP #$20\nif 1\n  REP #$20\nelse\n  NOP\nendif\n<|>\n").m is None
+    assert state("Main:\n  SEP #$20\nif 1\n  NOP\nendif\n<|>\n").m == 8
+    assert state("Main:\n  SEP #$20\n  RTS\nNext:\n<|>\n").m is None
+
+
+def test_project_starts_empty() -> None:
+    assert Project().roots == () and list(Project().names()) == [] and Project().may_be_made("X") is False
