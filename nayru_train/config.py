@@ -110,6 +110,22 @@ class EvaluateConfig(_Section, frozen=True):
     compare_adapter: int = 40               # positions on which the form that is not served is compared
 
 
+class RehearsalConfig(_Section, frozen=True):
+    """The tiny base that a rehearsal makes for itself. Hidden size 256 so that q4_K_M rows are whole."""
+
+    hidden: int = 256
+    layers: int = 3
+    heads: int = 4
+    kv_heads: int = 2
+    mlp: int = 768
+    vocabulary: int = 1536
+    steps: int = 400
+    batch: int = 16
+    learning_rate: float = 3e-3
+    seed: int = 7
+    projects: int = 10
+
+
 class RunConfig(_Section, frozen=True):
     folder: str = ""                        # data folder of the trainer; "" = the platform's
     seed: int = 17
@@ -122,22 +138,7 @@ class RunConfig(_Section, frozen=True):
     export: ExportConfig = ExportConfig()
     register: RegisterConfig = RegisterConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
-
-
-class RehearsalConfig(_Section, frozen=True):
-    """The tiny base that a rehearsal makes for itself. Hidden size 256 so that q4_K_M rows are whole."""
-
-    hidden: int = 256
-    layers: int = 3
-    heads: int = 4
-    kv_heads: int = 2
-    mlp: int = 704
-    vocabulary: int = 1536
-    steps: int = 400
-    batch: int = 16
-    learning_rate: float = 3e-3
-    seed: int = 7
-    projects: int = 10
+    tiny: RehearsalConfig = RehearsalConfig()
 
 
 # What a rehearsal changes: sizes and rates that suit a model of a few million parameters. All else is the same.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.metadata
 import logging
 import os
 import platform
-import sys
 import warnings
 from typing import Any
 
@@ -92,16 +92,17 @@ def tokenise(loaded: Any) -> Any:
 
 def report_crash(error: BaseException) -> str:
     """One sentence for what commonly ends a training process."""
-    text = str(error)
+    text = str(error) or type(error).__name__
+    first = text.splitlines()[0][:300]
     if "out of memory" in text.lower() or isinstance(error, MemoryError):
-        return f"the memory did not suffice ({text.splitlines()[0][:200]}); lower train.batch or train.max_length"
-    if isinstance(error, OSError) and error.errno == 28:
-        return f"the disk is full ({error.filename or 'while writing'}); free some room and run the same command again"
-    if isinstance(error, OSError):
-        return f"{error.filename or 'a file'}: {error.strerror or text}"
-    return f"{type(error).__name__}: {text.splitlines()[0][:300] if text else ''}"
-
-
-def exit_code(ok: bool) -> int:
-    sys.stderr.flush()
-    return 0 if ok else 1
+        return f"the memory did not suffice ({first}); lower train.batch or train.max_length"
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+    # safetensors and torch report a failed write in words of their own
+    if full or any(words in text for words in ("No space left", "File too large", "PytorchStreamWriter", "os error 28",
+                                               "os error 27")):
+        return f"the disk is full or a limit is reached ({first}); free some room and run the same command again"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'a file'}: {error.strerror}"
+    if type(error).__module__.startswith("nayru_"):
+        return text
+    return f"{type(error).__name__}: {first}"

@@ -22,7 +22,7 @@ from nayru_lsp import prompt
 from nayru_train import generated, render, sources, split
 from nayru_train.config import CollectConfig, RehearsalConfig
 from nayru_train.progress import say
-from nayru_train.sample import Sample, canonical, digest_of
+from nayru_train.sample import Sample, canonical, digest_of, file_hash
 
 VERSION = 1                     # of the recipe below
 BASE_SEED, BASE_SHARE = 5, 0.15     # which families of the base projects are never trained on: the frozen ones
@@ -37,7 +37,9 @@ CONTROL = (prompt.END_OF_TEXT, prompt.IM_START, prompt.IM_END, prompt.FIM_PREFIX
 
 
 def base_folder(data: Path, config: RehearsalConfig) -> Path:
-    return data / "rehearsal" / digest_of([VERSION, msgspec.to_builtins(config)])[:16]
+    """Where the base of this recipe lies; a change of the generator or of the prompts makes another one."""
+    recipe = [VERSION, msgspec.to_builtins(config), prompt.RENDERER, file_hash(Path(generated.__file__))]
+    return data / "rehearsal" / digest_of(recipe)[:16]
 
 
 def base_projects(folder: Path, config: RehearsalConfig) -> list[Path]:
@@ -70,7 +72,7 @@ def is_frozen(sample: Sample) -> bool:
     return split.is_test(sample.family, BASE_SEED, BASE_SHARE)
 
 
-def ensure_base(data: Path, config: RehearsalConfig, collect: CollectConfig) -> Path:
+def ensure_base(data: Path, config: RehearsalConfig, collect: CollectConfig, threads: int = 1) -> Path:
     """The folder of the base model (transformers' layout), made if it is not there. Call in a process of its own."""
     folder = base_folder(data, config)
     model = folder / "model"
@@ -82,7 +84,7 @@ def ensure_base(data: Path, config: RehearsalConfig, collect: CollectConfig) -> 
     working.mkdir(parents=True)
     tokenizer = make_tokenizer(rows, config.vocabulary)
     tokenizer.save_pretrained(working)
-    record = _pretrain(rows, tokenizer, config, working)
+    record = _pretrain(rows, tokenizer, config, working, threads)
     (working / "done.json").write_bytes(canonical(record))
     os.replace(working, model)
     return model
@@ -107,13 +109,13 @@ def make_tokenizer(rows: list[Sample], vocabulary: int) -> Any:
                               pad_token=prompt.END_OF_TEXT, model_max_length=4096)
 
 
-def _pretrain(rows: list[Sample], tokenizer: Any, config: RehearsalConfig, out: Path) -> dict[str, Any]:
+def _pretrain(rows: list[Sample], tokenizer: Any, config: RehearsalConfig, out: Path, threads: int) -> dict[str, Any]:
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     from nayru_train.libraries import quiet
 
-    quiet()
+    quiet(threads)
 
     torch.manual_seed(config.seed)
     model = Qwen2ForCausalLM(Qwen2Config(

@@ -83,12 +83,11 @@ def from_jsonl(path: Path, licence: str) -> Iterator[Sample]:
         if not isinstance(instruction, str) or not isinstance(output, str) or not output.strip():
             raise DataError(f"{path}, line {number}: a row needs the texts 'instruction' and 'output'")
         origin = f"{path.name}:{number}"
-        label = split.routine_name(output + "\n")
+        family = split.family_key(path.stem, origin, split.routine_name(output + "\n"))
         yield sealed(Sample(
             kind="generation", instruction=instruction, input=str(row.get("input") or ""), target=output,
             licence=str(row.get("licence") or licence), source="jsonl", origin=origin, project=path.stem,
-            path=str(row.get("path") or ""), family=f"{path.stem}/{label.lower() or origin}",
-            cluster=f"{path.stem}/{label.lower() or origin}"))
+            path=str(row.get("path") or ""), family=family, cluster=family))
 
 
 # --- checkouts -------------------------------------------------------------------------------------------------

@@ -26,9 +26,10 @@ def routine_name(text_before: str) -> str:
 
 
 def family_key(project: str, path: str, routine: str) -> str:
-    """``Update_2`` and ``Update`` are one family; text outside routines belongs to its file."""
-    stem = _VARIANT.sub("", routine)
-    return f"{project}/{stem.lower()}" if stem else f"{project}/{path}#"
+    """``Update_2`` and ``Update`` are one family; text outside routines belongs to its file. The key is a hash: it is
+    kept in files that must hold no text of a deleted sample."""
+    stem = _VARIANT.sub("", routine).lower()
+    return hashlib.sha256(f"{project}/{stem or path + '#'}".encode()).hexdigest()[:16]
 
 
 def routines(text: str) -> Iterator[tuple[str, str]]:
