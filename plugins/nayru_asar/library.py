@@ -31,11 +31,11 @@ class _WarnSetting(C.Structure):
     _fields_ = [("name", C.c_char_p), ("enabled", C.c_bool)]
 
 
-_HEAD = [
+_HEAD: list[Any] = [
     ("structsize", C.c_int), ("patchloc", C.c_char_p), ("romdata", C.c_void_p), ("buflen", C.c_int),
     ("romlen", C.POINTER(C.c_int)), ("includepaths", C.POINTER(C.c_char_p)), ("numincludepaths", C.c_int),
 ]
-_TAIL = [
+_TAIL: list[Any] = [
     ("defines", C.POINTER(_Define)), ("definecount", C.c_int), ("stdincludesfile", C.c_char_p),
     ("stddefinesfile", C.c_char_p), ("warnsettings", C.POINTER(_WarnSetting)), ("warnsettingcount", C.c_int),
     ("memoryfiles", C.POINTER(_MemoryFile)), ("memoryfilecount", C.c_int), ("override_checksum", C.c_bool),
