@@ -56,9 +56,11 @@ class Record:
     overruns: int = 0
 
     def note(self, message: str) -> None:
-        if message in self.failures or len(self.failures) < 20:
+        """Count a failure; the log names each once, since a check may fail at every key."""
+        new = message not in self.failures
+        if not new or len(self.failures) < 20:
             self.failures[message] = self.failures.get(message, 0) + 1
-        log.warning("plugin %s: %s", self.name, message)
+        log.log(logging.WARNING if new else logging.DEBUG, "plugin %s: %s", self.name, message)
 
 
 class _Lane:

@@ -157,7 +157,10 @@ class Nayru:
 
     async def _read_workspace(self) -> None:
         start = time.perf_counter()
-        await self.index.read_folders(self.session.folders)
+        try:
+            await self.index.read_folders(self.session.folders)
+        except Exception:
+            log.exception("the project could not be read")
         log.info("read %d files in %.1f s", len(self.session.project.files), time.perf_counter() - start)
         await self.assist.start()
 
@@ -348,10 +351,18 @@ class Nayru:
         self.session.problems.own.pop(path, None)
         self._publish(path, uri=document.uri)
         if is_on_disk(path) and self.session.folder_of(path):
-            self.schedule.start(self.index.read([path]))
+            self.schedule.start(self._reread(path))
         else:
             self.session.drop(path)
         self._fence()
+
+    async def _reread(self, path: str) -> None:
+        """The disk's text in place of the editor's, which may never have been saved."""
+        before = self.session.project.files.get(path)
+        await self.index.read([path])
+        after = self.session.project.files.get(path)
+        if before is not None and after is not None and before.text != after.text:
+            self._validate_soon(path, 0)
 
     # --- diagnostics -------------------------------------------------------------------------------------------
 

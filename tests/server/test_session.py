@@ -52,7 +52,8 @@ def position(text: str, offset: int, encoding: str) -> types.Position:
     return types.Position(line=len(lines) - 1, character=units(lines[-1], encoding))
 
 
-ALPHABET = st.sampled_from(list("ab ;:\"'.\n\r\t\x0c") + ["\r\n", "\u00e9", "\u2028", "\U0001f600", "lda #$12", "!x"])
+ALPHABET = st.sampled_from([
+    *"ab ;:\"'.\n\r\t\x0c", "\r\n", "\u00e9", "\u2028", "\U0001f600", "lda #$12", "!x"])
 TEXTS = st.lists(ALPHABET, max_size=30).map("".join)
 
 
@@ -68,7 +69,8 @@ def test_incremental_edits_equal_the_full_text(start: str, data: st.DataObject, 
             first -= text[first - 1:first + 1] == "\r\n"
             last += text[last - 1:last + 1] == "\r\n"
             new = data.draw(TEXTS)
-            changes.append((types.Range(start=position(text, first, encoding), end=position(text, last, encoding)), new))
+            where = types.Range(start=position(text, first, encoding), end=position(text, last, encoding))
+            changes.append((where, new))
             text = text[:first] + new + text[last:]
         made.change(change(version, *changes))
         file = made.project.files[PATH]

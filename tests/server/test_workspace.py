@@ -30,7 +30,8 @@ Help:
 
 
 async def where(editor: Editor, name: str, line: int, character: int) -> list[tuple[str, int]]:
-    found = await editor.client.text_document_definition_async(types.DefinitionParams(**editor.at(name, line, character)))
+    found = await editor.client.text_document_definition_async(
+        types.DefinitionParams(**editor.at(name, line, character)))
     return [(one.uri.rpartition("/ws/")[2], one.range.start.line) for one in found or ()]
 
 

@@ -1,0 +1,129 @@
+"""`nayru` on the command line gives the editor's answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nayru_lsp.samples import Sample, SampleStore
+
+BAD = "lorom\norg $008000\nmain:\n    SEP #$20\n    LDA.w #$1234 ; caf\u00e9\n    JMP nowhere\n"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Any:
+    """Run `nayru`; gives the finished process."""
+    def call(*arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "nayru_lsp", *arguments], capture_output=True, text=True, timeout=60,
+            encoding="utf-8", cwd=tmp_path, check=False, stdin=subprocess.DEVNULL,
+            env={**os.environ, "NAYRU_HOME": str(tmp_path / "home"), "NAYRU_PLUGINS": "", "PYTHONUTF8": "1",
+                 **environment})
+        assert done.returncode == code, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+    return call
+
+
+def test_check_one_file_and_a_folder(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "ws").mkdir()
+    (tmp_path / "ws" / "bad.asm").write_text(BAD, encoding="utf-8")
+    (tmp_path / "ws" / "good.asm").write_text("nop\n")
+    done = run("check", "ws/bad.asm", code=1)
+    assert [(line.partition(" ")[0], line.rpartition(" ")[2]) for line in done.stdout.splitlines()] == [
+        ("ws/bad.asm:5:5:", "[NAY201]"), ("ws/bad.asm:6:9:", "[NAY401]")]
+    assert "error: there is no label nowhere" in done.stdout and "1 error, 1 other" in done.stderr
+    found = json.loads(run("check", "ws", "--json", code=1).stdout)
+    assert [(one["file"], one["line"], one["column"], one["endColumn"], one["code"]) for one in found] == [
+        ("ws/bad.asm", 5, 5, 17, "NAY201"), ("ws/bad.asm", 6, 9, 16, "NAY401")]
+    assert run("check", "ws/good.asm").stdout == ""
+    (tmp_path / "ws" / "nayru.toml").write_text("[checks]\nNAY201 = false\nNAY401 = false\n")
+    assert json.loads(run("check", "ws", "--json").stdout) == []
+
+
+def test_check_says_what_a_workspace_may_not_do(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "nayru.toml").write_text('[ollama]\nurl = "http://203.0.113.1"\n')
+    (tmp_path / "a.asm").write_bytes(b"; caf\xe9\n")
+    done = run("check", "--json")
+    assert "`ollama` is ignored" in done.stderr
+    assert [(one["code"], one["severity"]) for one in json.loads(done.stdout)] == [("NAY001", "information")]
+    (tmp_path / "nayru.toml").write_text("roots = 3\n")
+    assert "roots: Expected `array`" in run("check", code=2).stderr
+
+
+def test_wrong_usage(run: Any, tmp_path: Path) -> None:
+    assert "no such file" in run("check", "absent.asm", code=2).stderr
+    assert "no such file" in run("check", "--config", "absent.toml", code=2).stderr
+    assert "FILE:LINE" in run("complete", "a.asm", code=2).stderr
+    assert "no such file" in run("generate", "absent.asm:3", code=2).stderr
+    run("nothing", code=2)
+    assert "commands" in run(code=2).stdout
+    assert run("--version").stdout.startswith("nayru ")
+    (tmp_path / "home" / "config").mkdir(parents=True)
+    (tmp_path / "home" / "config" / "config.toml").write_text("[ollama]\nmodle = 'x'\n")
+    assert "ollama: Object contains unknown field `modle`" in run("check", code=2).stderr
+
+
+def test_symbols(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.asm").write_text("; Waits.\nWait:\n.loop:\nSpeed = $10\n!x = 3\n")
+    assert run("symbols").stdout.splitlines() == [
+        "a.asm:2: label Wait", "a.asm:3: sub label Wait_loop", "a.asm:4: assignment Speed = $10",
+        "a.asm:5: define !x = $3"]
+    row = json.loads(run("symbols", "wait", "--json").stdout)[0]
+    assert (row["name"], row["doc"], row["line"], row["column"]) == ("Wait", "Waits.", 2, 1)
+    run("symbols", "absent", code=1)
+
+
+def test_a_module_in_the_workspace_is_not_imported(run: Any, tmp_path: Path) -> None:
+    for name in ("json", "msgspec", "argparse", "platformdirs"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('hostile module imported')\n")
+    (tmp_path / "a.asm").write_text("nop\n")
+    run("check", "a.asm")
+
+
+def test_samples(run: Any, tmp_path: Path) -> None:
+    data = tmp_path / "home" / "data"
+    data.mkdir(parents=True)
+    store = SampleStore(data / "samples.sqlite")
+    for number in (1, 2):
+        store.put(Sample(id=f"{number}" * 32, kind="ghost", state="settled", created=float(number), workspace="/ws",
+                         path="/ws/a.asm", offered="    RTS\n", accepted="    RTS\n", settled=f"    RTS ;{number}\n",
+                         consent=1.0, maker="local")).result(10)
+    store.close()
+    assert [line.split()[0] for line in run("samples", "list").stdout.splitlines()] == ["2" * 12, "1" * 12]
+    shown = json.loads(run("samples", "show", "11", "--json").stdout)
+    assert shown["settled"] == "    RTS ;1\n" and shown["history"][0][1] == "settled"
+    run("samples", "export", "--output", str(tmp_path / "out.jsonl"))
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [row["output"] for row in rows] == ["    RTS ;2\n", "    RTS ;1\n"] and "instruction" in rows[0]
+    assert "no sample, or several" in run("samples", "show", "3", code=2).stderr
+    assert "which" in run("samples", "delete", code=2).stderr
+    assert json.loads(run("samples", "delete", "11", "--json").stdout) == {"deleted": 1}
+    assert json.loads(run("samples", "delete", "--all", "--json").stdout) == {"deleted": 1}
+    assert json.loads(run("samples", "--json").stdout) == []
+
+
+def test_doctor(run: Any, tmp_path: Path) -> None:
+    rows = {row["what"]: row for row in json.loads(run("doctor", "--json").stdout)}
+    assert rows["configuration"]["state"] == "ok" and "does not exist" in rows["configuration"]["text"]
+    assert rows["log"]["text"].endswith("home/log/nayru.log")
+    assert rows["plugins"]["state"] == "missing"
+    (tmp_path / "home" / "config").mkdir(parents=True)
+    (tmp_path / "home" / "config" / "config.toml").write_text("[ollama]\nurl = 3\n")
+    rows = {row["what"]: row for row in json.loads(run("doctor", "--json", code=1).stdout)}
+    assert rows["configuration"]["state"] == "wrong" and "ollama.url" in rows["configuration"]["text"]
+    assert "configuration" in run("doctor", code=1).stdout
+
+
+def test_the_server_is_imported_for_serve_alone(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.asm").write_text("nop\n")
+    code = ("import sys; from nayru_lsp.__main__ import main; main(['check', 'a.asm']); "
+            "print([name for name in ('pygls', 'lsprotocol', 'ollama', 'httpx') if name in sys.modules])")
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True,
+                          env={**os.environ, "NAYRU_HOME": str(tmp_path / "home"), "NAYRU_PLUGINS": ""})
+    assert done.stdout.strip() == "[]"
