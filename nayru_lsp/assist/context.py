@@ -36,8 +36,8 @@ _NAME = re.compile(r"[!%]?[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 
 
 def tokens_at_most(text: str, rate: float = 1.0) -> int:
-    """An upper bound of the tokens of ``text``. Qwen's tokenizer takes each digit by itself and is byte-level, so at
-    ``rate`` 1.0 (bytes per token of what is no digit) the bound is certain; a rate measured on this model is tighter."""
+    """An upper bound of the tokens of ``text``. Qwen's tokenizer is byte-level and takes each digit by itself, so at
+    ``rate`` 1.0 (bytes per token of what is no digit) the bound is certain; one measured on a model is tighter."""
     digits = sum(text.count(digit) for digit in "0123456789")
     size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
     return digits + int((size - digits) / rate) + 1
@@ -219,7 +219,7 @@ def _told(symbol: Symbol) -> str:
     if symbol.kind in ("assignment", "define"):
         head = f"{symbol.name} = {symbol.detail.strip()}"
     elif symbol.kind in ("macro", "function"):
-        head = f"{symbol.kind} {symbol.name.removeprefix('%')}{_signature(symbol)}"
+        head = f"{symbol.kind} {symbol.short.strip('%()')}{_signature(symbol)}"
     elif symbol.kind in ("label", "struct") and doc:
         head = f"{symbol.name}:" if symbol.kind == "label" else f"struct {symbol.name}"
     else:
