@@ -1,4 +1,4 @@
-"""The `nayru-train` command. Each stage by itself, or `retrain` for all of them; `status`, `promote`, `rollback`, `forget`."""
+"""The `nayru-train` command: each stage by itself, or `retrain` for all; `status`, `rollback`, `verify`, `forget`."""
 
 from __future__ import annotations
 
@@ -34,11 +34,13 @@ def parser() -> argparse.ArgumentParser:
     for name, text in told.items():
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--run", default="", help="the run's name (default: the newest unfinished one)")
-        command.add_argument("--rehearsal", action="store_true", help="a tiny base made on the spot, else the same path")
+        command.add_argument("--rehearsal", action="store_true",
+                             help="a tiny base made on the spot, else the same path")
         command.add_argument("--config", type=Path, help="settings in TOML")
         command.add_argument("--ollama", default="", metavar="URL", help="short for register.url=URL")
         command.add_argument("settings", nargs="*", metavar="SETTINGS")
-    for name, text in (("status", "list versions, aliases and runs"), ("rollback", "let the alias name what it named before"),
+    for name, text in (("status", "list versions, aliases and runs"),
+                       ("rollback", "let the alias name what it named before"),
                        ("verify", "check a run's manifest and files"), ("forget", "remove deleted samples' text")):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--json", action="store_true", help="for programs")
@@ -102,9 +104,9 @@ def _stages(chosen: argparse.Namespace) -> int:
 
     overrides = [*chosen.settings, *([f"register.url={chosen.ollama}"] if chosen.ollama else [])]
     config = configuration.load(chosen.config, overrides, chosen.rehearsal)
-    if chosen.run and not overrides and not chosen.config:
-        # A run that exists goes on with the settings it began with.
-        config = runs.reopen(chosen.run, configuration.data_folder(config)) or config
+    if chosen.run and (begun := runs.reopen(chosen.run, configuration.data_folder(config))):
+        # A run that exists goes on with the settings it began with; what is said now changes them.
+        config = configuration.load(chosen.config, overrides, start=begun)
     run = runs.choose(chosen.run, config)
     names = runs.STAGES if chosen.command == "retrain" else (chosen.command,)
     for name in names:
@@ -131,7 +133,8 @@ def _status(folder: Path, as_json: bool) -> int:
     print(f"folder: {folder}")
     for row in rows:
         aliases = f"  <- {', '.join(row['aliases'])}" if row["aliases"] else ""
-        print(f"{row['version']:24} {row['outcome']:13} {row['digest']}  {row['served']:8} from {row['parent'] or '-'}{aliases}")
+        print(f"{row['version']:24} {row['outcome']:13} {row['digest']}  {row['served']:8} "
+              f"from {row['parent'] or '-'}{aliases}")
     if not rows:
         print("no version yet; `nayru-train retrain --rehearsal` tries the whole path in a few minutes")
     for entry in unfinished:

@@ -6,6 +6,7 @@ configuration is part of a run's identity (`manifest.py`).
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +14,9 @@ from typing import Any, Literal
 
 import msgspec
 import platformdirs
+
+from nayru_lsp.config import ConfigError as LspConfigError
+from nayru_lsp.config import UserConfig, parse_user
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -152,19 +156,41 @@ REHEARSAL: dict[str, Any] = {
 }
 
 
+def home(kind: Literal["config", "data"]) -> Path:
+    """The user's own folder, the same as the editor's side uses: below ``NAYRU_HOME`` where that is set."""
+    if below := os.environ.get("NAYRU_HOME"):
+        return Path(below) / kind
+    return (platformdirs.user_config_path if kind == "config" else platformdirs.user_data_path)("nayru", appauthor=False)
+
+
 def data_folder(config: RunConfig) -> Path:
     """Where runs, the registry and the rehearsal's base live."""
-    return Path(config.folder) if config.folder else Path(platformdirs.user_data_dir("nayru")) / "train"
+    return Path(config.folder) if config.folder else home("data") / "train"
+
+
+def user_settings() -> UserConfig:
+    """The user's ``config.toml``: where Asar lies, where samples are kept. Raises ConfigError."""
+    path = Path(os.environ.get("NAYRU_CONFIG") or home("config") / "config.toml")
+    try:
+        return parse_user(path.read_text(encoding="utf-8"), str(path))
+    except FileNotFoundError:
+        return UserConfig()
+    except (OSError, UnicodeDecodeError, LspConfigError) as error:
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def sample_store(config: RunConfig) -> Path:
-    return Path(config.collect.store) if config.collect.store else Path(platformdirs.user_data_dir("nayru")) / "samples.db"
+    """The editor's sample database."""
+    if config.collect.store:
+        return Path(config.collect.store)
+    return Path(user_settings().samples.folder or home("data")) / "samples.sqlite"
 
 
-def load(path: Path | None = None, overrides: Iterable[str] = (), rehearsal: bool = False) -> RunConfig:
-    """Read TOML, then apply ``section.key=value`` (lists as JSON). Raises ConfigError."""
-    tree: dict[str, Any] = {}
-    if rehearsal:
+def load(path: Path | None = None, overrides: Iterable[str] = (), rehearsal: bool = False,
+         start: RunConfig | None = None) -> RunConfig:
+    """Read TOML, then apply ``section.key=value`` (lists as JSON), over ``start`` or defaults. Raises ConfigError."""
+    tree: dict[str, Any] = msgspec.to_builtins(start) if start is not None else {}
+    if rehearsal and start is None:
         tree = {key: dict(value) if isinstance(value, dict) else value for key, value in REHEARSAL.items()}
     if path is not None:
         try:

@@ -87,11 +87,10 @@ def write_adapter(adapter: Path, out: Path) -> dict[str, Any]:
 
 
 def licences(base_licence: str, base: str, samples: Iterable[Sample]) -> list[str]:
-    """One line for the base model, one for each licence among the rows with how many rows of which project have it."""
-    rows = Counter((sample.licence, sample.project, sample.source) for sample in samples)
+    """One line for the base model, one for each licence among the rows, with how many rows have it."""
+    rows = Counter((sample.licence, sample.source) for sample in samples)
     return [f"Base model {base}: {base_licence}"] + [
-        f"{count} training rows of {project or 'no project'} ({source}): {licence}"
-        for (licence, project, source), count in sorted(rows.items())]
+        f"{count} training rows ({source}): {licence}" for (licence, source), count in sorted(rows.items())]
 
 
 def write_modelfile(path: Path, from_: str, adapter: str, licence_lines: list[str]) -> None:

@@ -16,7 +16,7 @@ from nayru_lsp.plugins import Plugins
 from nayru_train import dedup
 from nayru_train.sample import Sample
 
-Filter = Callable[[Mapping[str, Any]], "str | None | Awaitable[str | None]"]
+Filter = Callable[[Mapping[str, Any]], "str | Awaitable[str | None] | None"]
 
 MOST_TARGET_LINES = 200
 RUN = 6             # this many neighbouring code lines in common with an eval task count as contamination
@@ -125,10 +125,10 @@ def decontaminated(train: Sequence[Sample], test: Sequence[Sample], tasks: Mappi
         lines = dedup.code_lines("\n".join((sample.prefix, sample.target, sample.suffix, sample.input)))
         if task := targets.get(dedup.exact_key(sample.target)) or dedup.shared_run(lines, runs, RUN):
             reason = f"contaminated: holds code of the eval task {task}"
-        elif row := held_back.get(dedup.exact_key(*_nearest(sample), sample.target)):
-            reason = f"contaminated: equals the held-back row {row}"
-        elif row := index.match(_window(sample), threshold):
-            reason = f"contaminated: nearly the held-back row {row}"
+        elif same := held_back.get(dedup.exact_key(*_nearest(sample), sample.target)):
+            reason = f"contaminated: equals the held-back row {same}"
+        elif same := index.match(_window(sample), threshold):
+            reason = f"contaminated: nearly the held-back row {same}"
         else:
             kept.append(sample)
             continue

@@ -7,6 +7,7 @@ parent does. Its progress lines go to our stderr; its last words become the text
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import subprocess
@@ -47,10 +48,8 @@ def call(target: str, *arguments: Any, threads: int = 0, environment: dict[str, 
             if child.poll() is None:
                 child.kill()
                 child.wait()
-            try:
+            with contextlib.suppress(OSError):
                 child.stdin.close()
-            except OSError:
-                pass
         if not answer.exists():
             what = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
             hint = " (often the system's: too little memory)" if code == -9 else ""

@@ -34,7 +34,8 @@ def family_key(project: str, path: str, routine: str) -> str:
 
 def routines(text: str) -> Iterator[tuple[str, str]]:
     """(main label, body) of each routine of a file, in order; text above the first label is left out."""
-    name, body = "", []
+    name = ""
+    body: list[str] = []
     for line in text.split("\n"):
         if found := _MAIN_LABEL.match(line):
             if name:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from nayru_train import (
     processes,
     registry,
     rehearsal,
+    render,
     sources,
 )
 from nayru_train.config import RehearsalConfig, RunConfig, TrainConfig
@@ -97,7 +99,8 @@ def prepare_rows(run: Run) -> dict[str, Any]:
     families = msgspec.json.decode(run.path("collect", "families.json").read_bytes(), type=dict[str, str])
     deleted = frozenset(msgspec.json.decode(run.path("collect", "deleted.json").read_bytes(), type=list[str]))
     record = prepare.prepare(samples, families, base, deleted, run.path("prepare"), run.config.prepare,
-                             run.config.collect.rows_per_project, run.config.seed)
+                             run.config.collect.rows_per_project, run.config.seed,
+                             configuration.user_settings(), str(run.data))
     rows = manifest.rows(read_samples(run.path("prepare", "train.jsonl")))
     run.path("prepare", "rows.json").write_bytes(canonical(rows))
     return record
@@ -144,8 +147,10 @@ def merge(run: Run) -> dict[str, Any]:
     zero = zero_folder(run)
     if not zero.exists():
         _call(run, "nayru_train.merge:merge", None, zero, settings, run.config.merge, threads)
+    export.fix_config(zero)
     record = dict(_call(run, "nayru_train.merge:merge", run.path("train", "adapter"), run.path("merge", "model"),
                         settings, run.config.merge, threads))
+    record["rope_theta"] = export.fix_config(run.path("merge", "model"))
     rows = read_samples(run.path("prepare", "test.jsonl"))[:PARITY_ROWS] or read_samples(
         run.path("prepare", "train.jsonl"))[:PARITY_ROWS]
     record["parity"] = _call(run, "nayru_train.merge:check", run.path("merge", "model"), run.path("train", "adapter"),
@@ -166,17 +171,15 @@ def zero_folder(run: Run) -> Path:
 def export_model(run: Run) -> dict[str, Any]:
     model, folder = run.path("merge", "model"), run.path("export")
     folder.mkdir(exist_ok=True)
-    theta = export.fix_config(model)
     export.check_vocabulary(model)
-    export.fix_config(zero_folder(run))
     record = _call(run, "nayru_train.export:write_adapter", run.path("train", "adapter"), folder / "adapter.gguf")
     settings = run.config.train
     named = export.licences(trained_on(run).base_licence, "of the rehearsal" if run.config.rehearsal else settings.base,
                             read_samples(run.path("prepare", "train.jsonl")))
     export.write_modelfile(folder / "Modelfile.merged", str(Path("..") / "merge" / "model"), "", named)
     export.write_modelfile(folder / "Modelfile.adapter", base_model(run.config), "./adapter.gguf", named)
-    return {"rope_theta": theta, "adapter": record, "licences": named, "weights": file_hash(model),
-            "quantise": run.config.export.quantise}
+    return {"rope_theta": run.record("merge")["rope_theta"], "adapter": record, "licences": named,
+            "weights": file_hash(model), "quantise": run.config.export.quantise}
 
 
 def base_model(config: RunConfig) -> str:
@@ -204,7 +207,8 @@ def register(run: Run) -> dict[str, Any]:
         if not base_digest or known is None or known.digest != base_digest or known.weights != zero:
             licence = export.licences(trained_on(run).base_licence, trained_on(run).base, [])
             if settings.rehearsal or not settings.export.serve_base:
-                base_digest = ollama.create(base, zero, licences=licence, quantise=settings.export.quantise, progress=told)
+                base_digest = ollama.create(base, zero, licences=licence, quantise=settings.export.quantise,
+                                            progress=told)
             else:
                 if not ollama.digest(settings.export.serve_base):
                     raise OllamaError(f"Ollama lacks the base model; `ollama pull {settings.export.serve_base}` brings "
@@ -244,11 +248,13 @@ def _read_back(ollama: Ollama, model: str, theta: float) -> None:
 def _parity(run: Run, ollama: Ollama, models: list[str]) -> dict[str, Any]:
     """The trainer and Ollama must see the same prompt: the same text from the template, the same number of tokens from
     the tokenizer. Raises OllamaError where they do not."""
-    rows = [row for row in read_samples(run.path("prepare", "test.jsonl"))[:PARITY_ROWS]]
+    rows = read_samples(run.path("prepare", "test.jsonl"))[:PARITY_ROWS]
     wishes = ["Wait for the vertical blank.", "Copy A bytes from X to Y.\nKeep the widths."]
-    wishes += [row.instruction for row in read_samples(run.path("prepare", "train.jsonl")) if row.instruction][:PARITY_ROWS]
-    rendered = [(row.id, sources_prompt(row)) for row in rows]
-    counts = _call(run, "nayru_train.stages:token_counts", str(run.path("merge", "model")), [text for _, text in rendered])
+    trained = read_samples(run.path("prepare", "train.jsonl"))
+    wishes += [row.instruction for row in trained if row.instruction][:PARITY_ROWS]
+    rendered = [(row.id, render.render(row).prompt) for row in rows]
+    counts = _call(run, "nayru_train.stages:token_counts", str(run.path("merge", "model")),
+                   [text for _, text in rendered])
     for model in models:
         for wish in wishes:
             turn = prompt.wish(wish)
@@ -261,23 +267,18 @@ def _parity(run: Run, ollama: Ollama, models: list[str]) -> dict[str, Any]:
         for (row_id, text), count in zip(rendered, counts, strict=True):
             got = ollama.raw(model, text, {**served.options(run.config.train.max_length, 1)})
             if got.get("prompt_eval_count") != count:
-                raise OllamaError(f"{model} reads row {row_id} as {got.get('prompt_eval_count')} tokens, the trainer as "
-                                  f"{count}: the tokenizers differ")
+                raise OllamaError(f"{model} reads row {row_id} as {got.get('prompt_eval_count')} tokens, the trainer "
+                                  f"as {count}: the tokenizers differ")
     return {"templates": len(models) * (len(wishes) + len(rows)), "token_counts": len(models) * len(rows)}
 
 
 def check_same_prompt(model: str, ours: str, theirs: str) -> None:
     """Raises OllamaError at the first byte where Ollama's rendering leaves the trainer's."""
     if ours != theirs:
-        at = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
+        at = next((i for i, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]), 0)
+        at = at or min(len(ours), len(theirs))
         raise OllamaError(f"{model}'s template renders another prompt than the trainer, from character {at} on: "
                           f"{theirs[max(0, at - 20) : at + 20]!r} instead of {ours[max(0, at - 20) : at + 20]!r}")
-
-
-def sources_prompt(row: Sample) -> str:
-    from nayru_train import render
-
-    return render.render(row).prompt
 
 
 def token_counts(folder: str, texts: list[str]) -> list[int]:
@@ -303,17 +304,16 @@ def evaluate(run: Run) -> dict[str, Any]:
     unit_of = {row.id: row.cluster if unit == "file" else row.family for row in [*test, *frozen]}
     run.path("eval").mkdir(exist_ok=True)
     scores = {version.name: _scores(run, version, test, frozen) for version in (before, after)}
-    exact, library, ask = {}, {}, run.config.train.max_length
+    exact, library = {}, {}
     with Ollama(run.config.register.url, run.config.register.timeout) as ollama:
         for version in (before, after):
-            exact[version.name] = served.exact_lines(ollama, version.model, test, num_ctx=ask,
-                                                     most_tokens=settings.max_line_tokens)
+            exact[version.name] = _exact(run, ollama, version, test)
         if settings.library_tasks:
             for version in (before, after):
                 library[version.name] = tasks.ask(ollama, version.model, tasks.library_tasks(), 4096, LIBRARY_TOKENS)
         forms = [model for model, _ in after.models.values()]
-        agreed = served.agreement(ollama, forms[0], forms[-1], test[: settings.compare_adapter], num_ctx=ask,
-                                  most_tokens=settings.max_line_tokens)
+        agreed = served.agreement(ollama, forms[0], forms[-1], test[: settings.compare_adapter],
+                                  served.options(run.config.train.max_length, settings.max_line_tokens))
     old, new = scores[before.name], scores[after.name]
     ruling = gate.decide(
         gate.grouped(gate.context_differences(old["test"], new["test"]), unit_of),
@@ -337,13 +337,30 @@ def evaluate(run: Run) -> dict[str, Any]:
 
 
 def _scores(run: Run, version: registry.Version, test: list[Sample], frozen: list[Sample]) -> dict[str, Any]:
-    """Teacher-forced scores, kept in the run folder per weights and rows."""
-    weights = file_hash(Path(version.weights))
-    place = run.path("eval", f"scores-{digest_of([weights, [row.id for row in test], [row.id for row in frozen]])[:16]}.json")
+    """Teacher-forced scores of a version's weights."""
+    identity = ["teacher", file_hash(Path(version.weights)), [row.id for row in test], [row.id for row in frozen]]
+    return _kept(run, identity, lambda: dict(_call(
+        run, "nayru_train.evaluate.teacher:score", Path(version.weights), test, frozen, run.config.threads)))
+
+
+def _exact(run: Run, ollama: Ollama, version: registry.Version, test: list[Sample]) -> dict[str, bool]:
+    """Greedy lines through Ollama, by the digest of what it serves."""
+    if ollama.digest(version.model) != version.digest:
+        raise OllamaError(f"Ollama's {version.model} is not the model that was registered; register it again")
+    settings = served.options(run.config.train.max_length, run.config.evaluate.max_line_tokens)
+    identity = ["served", version.digest, ollama.version(), [row.id for row in test], settings]
+    return _kept(run, identity, lambda: served.exact_lines(ollama, version.model, test, settings))
+
+
+def _kept(run: Run, identity: list[Any], measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """A measurement, made once for the same model and rows: the version before was measured when it was new. Row ids
+    and numbers only, no text."""
+    place = run.data / "scores" / f"{identity[0]}-{digest_of(identity)[:24]}.json"
     if not place.exists():
-        result = _call(run, "nayru_train.evaluate.teacher:score", Path(version.weights), test, frozen, run.config.threads)
+        result = measure()
+        place.parent.mkdir(exist_ok=True)
         temporary = place.with_name(place.name + ".part")
-        temporary.write_bytes(canonical({"weights": weights, **result}))
+        temporary.write_bytes(canonical(result))
         os.replace(temporary, place)
     return dict(msgspec.json.decode(place.read_bytes()))
 
@@ -374,10 +391,12 @@ ALL = {stage.name: stage for stage in (
     Stage("collect", collect, ("rehearsal", "collect", "tiny"),
           ("collect/samples.jsonl", "collect/base.jsonl", "collect/families.json")),
     Stage("prepare", prepare_rows, ("prepare", "collect"),
-          ("prepare/train.jsonl", "prepare/test.jsonl", "prepare/frozen.jsonl", "prepare/drops.jsonl", "prepare/rows.json")),
+          ("prepare/train.jsonl", "prepare/test.jsonl", "prepare/frozen.jsonl", "prepare/drops.jsonl",
+           "prepare/rows.json")),
     Stage("train", train, ("rehearsal", "train", "tiny"), ("train/adapter",)),
     Stage("merge", merge, ("merge", "train"), ("merge/model",)),
-    Stage("export", export_model, ("export",), ("export/adapter.gguf", "export/Modelfile.merged", "export/Modelfile.adapter")),
+    Stage("export", export_model, ("export",),
+          ("export/adapter.gguf", "export/Modelfile.merged", "export/Modelfile.adapter")),
     Stage("register", register, ("register", "export"), ()),
     Stage("eval", evaluate, ("evaluate",), ("eval/report.json",)),
     Stage("promote", promote, ("register",), ()),

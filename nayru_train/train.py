@@ -92,10 +92,11 @@ def train(rows_file: Path, out: Path, config: TrainConfig, seed: int, threads: i
                 history.append({"step": state.global_step, "loss": round(logs["loss"], 6)})
                 with losses.open("a", encoding="utf-8") as line:
                     line.write(json.dumps(history[-1]) + "\n")
+                step = state.global_step
                 if not math.isfinite(logs["loss"]):
-                    raise TrainError(f"the loss is {logs['loss']} at step {state.global_step}; lower train.learning_rate")
-                if state.global_step % max(1, steps // 12) == 0 or state.global_step == steps:
-                    say("train", f"{state.global_step}/{steps} loss {logs['loss']:.3f}", state.global_step / steps, started)
+                    raise TrainError(f"the loss is {logs['loss']} at step {step}; lower train.learning_rate")
+                if step % max(1, steps // 12) == 0 or step == steps:
+                    say("train", f"{step}/{steps} loss {logs['loss']:.3f}", step / steps, started)
 
     trainer = Trainer(model=model, args=arguments, train_dataset=data, data_collator=_collator(tokenizer),
                       callbacks=[Progress()])

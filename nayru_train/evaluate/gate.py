@@ -67,7 +67,8 @@ def interval(groups: Mapping[str, Sequence[float]], resamples: int, seed: int) -
     middle = math.fsum(means) / len(means)
     error = math.sqrt(math.fsum((mean - middle) ** 2 for mean in means) / len(means))
     low, high = means[int(0.025 * len(means))], means[min(len(means) - 1, int(0.975 * len(means)))]
-    return Interval(*(round(value, 6) for value in (estimate, low, high, error, 2.8 * error)), lines, len(sums))
+    return Interval(round(estimate, 6), round(low, 6), round(high, 6), round(error, 6), round(2.8 * error, 6), lines,
+                    len(sums))
 
 
 def grouped(differences: Mapping[str, float], file_of: Mapping[str, str]) -> dict[str, list[float]]:
@@ -94,14 +95,15 @@ def decide(context: Mapping[str, Sequence[float]], exact: Mapping[str, Sequence[
            seed: int) -> Ruling:
     """All arguments: file -> values, candidate minus before. ``exact`` in 0/1 differences, the others in nats."""
     gain = interval(context, config.resamples, seed)
-    points = interval({file: [100 * value for value in values] for file, values in exact.items()}, config.resamples, seed)
+    in_points = {file: [100 * value for value in values] for file, values in exact.items()}
+    points = interval(in_points, config.resamples, seed)
     lost = interval(forgotten, config.resamples, seed)
     log_probability = interval(raw, config.resamples, seed)
     harm, doubt = [], []
     if gain.high < 0:
         harm.append(f"context gain {_told(gain, 'nats')}: it knows less of which line belongs where")
     elif gain.low <= 0:
-        doubt.append(f"context gain {_told(gain, 'nats')}: no gain shown; effects from {gain.least:.2f} nats would show")
+        doubt.append(f"context gain {_told(gain, 'nats')}: no gain shown; from {gain.least:.2f} nats on it would")
     margin = config.exact_margin
     if points.high < 0 or points.estimate < -margin:
         harm.append(f"exact match {_told(points, 'points')}: fewer lines right through the served model")

@@ -25,11 +25,9 @@ def options(num_ctx: int, most_tokens: int) -> dict[str, Any]:
             "stop": [*prompt.STOPS, "\n"]}
 
 
-def exact_lines(ollama: Ollama, model: str, rows: Sequence[Sample], *, num_ctx: int, most_tokens: int,
-                ) -> dict[str, bool]:
+def exact_lines(ollama: Ollama, model: str, rows: Sequence[Sample], settings: dict[str, Any]) -> dict[str, bool]:
     """Row id -> whether the model's next line is the one that stands there."""
     started = time.monotonic()
-    settings = options(num_ctx, most_tokens)
     found: dict[str, bool] = {}
     for number, row in enumerate(rows, 1):
         answer = ollama.raw(model, render.render(row).prompt, settings)
@@ -40,9 +38,8 @@ def exact_lines(ollama: Ollama, model: str, rows: Sequence[Sample], *, num_ctx: 
     return found
 
 
-def agreement(ollama: Ollama, left: str, right: str, rows: Sequence[Sample], *, num_ctx: int, most_tokens: int) -> float:
+def agreement(ollama: Ollama, left: str, right: str, rows: Sequence[Sample], settings: dict[str, Any]) -> float:
     """Share of rows on which two models give the same text."""
-    settings = options(num_ctx, most_tokens)
     answers = [[str(ollama.raw(model, render.render(row).prompt, settings).get("response", "")) for row in rows]
                for model in (left, right)]
-    return sum(a == b for a, b in zip(*answers, strict=True)) / max(1, len(rows))
+    return float(sum(a == b for a, b in zip(*answers, strict=True)) / max(1, len(rows)))

@@ -1,4 +1,4 @@
-"""Eval tasks as data: the routine library's routines (reported, never trained on). Held-back lines are plain samples."""
+"""Eval tasks as data: the routine library's routines (reported, never trained on). Held-back lines are samples."""
 
 from __future__ import annotations
 
