@@ -74,8 +74,10 @@ async def generate(snapshot: Snapshot, path: str, span: Span, *, providers: Sequ
                 break
             latest: tuple[Candidate, Verdict, str] | None = None
             for candidate in candidates:
-                text = laid_out(file, place, code_of(candidate.text))
-                text = renamed(snapshot, file, text) if candidate.maker.startswith("library:") else text
+                if candidate.maker.startswith("library:"):      # whole, with its contract
+                    text = renamed(snapshot, file, laid_out(file, place, candidate.text))
+                else:
+                    text = laid_out(file, place, code_of(candidate.text))
                 if not text.strip():
                     continue
                 progress("checking", 0.2 + 0.25 * turn)
