@@ -1,7 +1,7 @@
 """The 65816 instruction set: mnemonics, addressing modes and the 256 opcodes, read once from `isa.toml`.
 
 Promises: every look-up is total (an unknown name gives None or an empty tuple, never an error), and the table is what
-Asar assembles, so Asar's aliases and its extra spellings (``JMP [$1234]``, ``ASL #4``) are known here too.
+Asar assembles, so its extra spellings (``JMP [$1234]``, ``ASL #4``) are known here too. Asar 1.91 has no aliases (BLT, DEA ...).
 Refuses to know: operand values, register widths, the other processors (`arch spc700`, `arch superfx`).
 """
 
@@ -74,17 +74,12 @@ class Opcode:
 
 @dataclass(frozen=True, slots=True)
 class Mnemonic:
-    """``name`` is the spelling looked up, ``canonical`` WDC's; they differ for an alias (``BLT`` is ``BCC``)."""
-
     name: str
-    canonical: str
     meaning: str
     opcodes: tuple[Opcode, ...]
-    repeatable: bool        # Asar repeats it: ``nop #3``
+    repeatable: bool    # Asar repeats it: ``nop #3``
 
 
-# What Asar accepts besides WDC's spelling (tests/asm/test_isa_asar.py).
-_ALIASES: Mapping[str, str] = {}
 # (mnemonic, mode) -> opcode, for forms that WDC files under another mnemonic.
 _EXTRA: Mapping[tuple[str, AddressingMode], int] = {
     ("JMP", AddressingMode.ABSOLUTE_INDIRECT_LONG): 0xDC,
@@ -96,7 +91,8 @@ _MODES_OF_SHAPE: Mapping[OperandShape, tuple[AddressingMode, ...]] = {
     OperandShape.NONE: (_Mode.IMPLIED, _Mode.STACK, _Mode.ACCUMULATOR, _Mode.INTERRUPT),
     OperandShape.ACCUMULATOR: (_Mode.ACCUMULATOR,),
     OperandShape.IMMEDIATE: (_Mode.IMMEDIATE, _Mode.INTERRUPT),
-    OperandShape.PLAIN: (_Mode.DIRECT, _Mode.ABSOLUTE, _Mode.ABSOLUTE_LONG, _Mode.RELATIVE, _Mode.RELATIVE_LONG),
+    OperandShape.PLAIN: (_Mode.DIRECT, _Mode.ABSOLUTE, _Mode.ABSOLUTE_LONG, _Mode.RELATIVE, _Mode.RELATIVE_LONG,
+                         _Mode.BLOCK_MOVE),      # 1.91 reads ``mvn $ssdd`` as the two operand bytes
     OperandShape.INDEXED_X: (_Mode.DIRECT_X, _Mode.ABSOLUTE_X, _Mode.ABSOLUTE_LONG_X),
     OperandShape.INDEXED_Y: (_Mode.DIRECT_Y, _Mode.ABSOLUTE_Y),
     OperandShape.INDEXED_S: (_Mode.STACK_RELATIVE,),
@@ -131,8 +127,6 @@ _MEANINGS, OPCODES = _read()
 def _forms() -> dict[tuple[str, AddressingMode], Opcode]:
     forms = {(opcode.mnemonic, opcode.mode): opcode for opcode in OPCODES}
     forms.update({key: OPCODES[value] for key, value in _EXTRA.items()})
-    for alias, canonical in _ALIASES.items():
-        forms.update({(alias, mode): opcode for (name, mode), opcode in list(forms.items()) if name == canonical})
     return forms
 
 
@@ -142,9 +136,8 @@ _FORMS = _forms()
 def _mnemonics() -> dict[str, Mnemonic]:
     table = {}
     for name in sorted({name for name, _ in _FORMS}):
-        canonical = _ALIASES.get(name, name)
         opcodes = tuple(opcode for (form, _), opcode in _FORMS.items() if form == name)
-        table[name] = Mnemonic(name, canonical, _MEANINGS[canonical], opcodes, name in _REPEATABLE)
+        table[name] = Mnemonic(name, _MEANINGS[name], opcodes, name in _REPEATABLE)
     return table
 
 
@@ -152,7 +145,7 @@ MNEMONICS: Mapping[str, Mnemonic] = MappingProxyType(_mnemonics())
 
 
 def opcode_for(mnemonic: str, mode: AddressingMode) -> Opcode | None:
-    """The opcode of ``mnemonic`` (any case, aliases too) in ``mode``, or None when there is none."""
+    """The opcode of ``mnemonic`` (any case) in ``mode``, or None when there is none."""
     return _FORMS.get((mnemonic.upper(), mode))
 
 
