@@ -8,17 +8,29 @@ against the candidate: a line that needs something unknown is *unsure*, and what
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from nayru_asar.judge import Absent, Asar
-from nayru_asar.needs import NAME, WORDS, Needs
+from nayru_asar.needs import NAME, NEAR, WORDS, Needs
 from nayru_asar.problems import NOT_FOUND, Said, said, span_in
 from nayru_asar.settings import origin_of, setting_of
-from nayru_lsp.asm.lexer import scan
+from nayru_lsp.asm.isa import modes_for
+from nayru_lsp.asm.lexer import ends_open, scan
 from nayru_lsp.asm.parser import parse_text
-from nayru_lsp.asm.syntax import Assignment, Define, Directive, Instruction, Label, LabelKind, Line, MacroCall
+from nayru_lsp.asm.syntax import (
+    Assignment,
+    Define,
+    Directive,
+    Instruction,
+    Label,
+    LabelKind,
+    Line,
+    MacroCall,
+    OperandShape,
+)
 from nayru_lsp.asm.text import SourceText
 from nayru_lsp.hookspecs import ParsedFile, Project, Reason, Snapshot, Span, Verdict
 
@@ -63,6 +75,8 @@ class Harness:
     shift: int
     length: int
     defined: frozenset[str]
+    guessed: set[str]
+    other_processor: bool
     sizes: bool = True
 
 
@@ -81,8 +95,10 @@ def build(project: Project, file: ParsedFile, span: Span, text: str) -> Harness 
         return None
     parsed = parse_text(MAIN, SourceText.of(full), file.dialect)
     rows = [Row(line, at, sent=line.raw) for at, line in parsed.lines()]
+    if rows and ends_open(rows[-1].line.raw):       # it goes on below the candidate
+        rows[-1].unsure = True
     setting = setting_of(project, file)
-    origin, known_bank = origin_of(file, span.start, setting.mapper)
+    origin, known_bank = origin_of(project, file, span.start, setting.mapper)
     for row in rows:            # an `org` of its own says where the rest stands
         for statement in row.line.statements:
             if isinstance(statement, Directive) and statement.name == "org":
@@ -94,24 +110,30 @@ def build(project: Project, file: ParsedFile, span: Span, text: str) -> Harness 
     if not _closed(rows):
         return None
     needs = Needs(project, file, span.start, origin, known_bank)
-    mine = _defined_by(rows)
+    mine = _defined_by(rows, scope.main)
     for name in mine:
         needs.sure[name] = True
-        needs.labels.setdefault(name, "")
+        needs.labels.add(name)
+    needs.labels.add(scope.main)
     for row in rows:
         _meet(row, needs, mine, setting.doubtful)
     return _put_together(file, rows, needs, setting.lines, origin, scope, mine,
-                         Harness("", rows, 0, len(prefix), len(text), frozenset(mine)))
+                         Harness("", rows, 0, len(prefix), len(text), frozenset(mine), needs.guessed,
+                                 scope.arch not in ("65816", "")))
 
 
-def _defined_by(rows: list[Row]) -> set[str]:
-    """What the candidate itself defines: "label", ".sub", "!define", "function()", "struct name"."""
+def _defined_by(rows: list[Row], main: str) -> set[str]:
+    """What the candidate itself defines: "label", ".sub", "label_sub", "!define", "function()", "struct name"."""
     mine: set[str] = set()
     for row in rows:
         for statement in row.line.statements:
             match statement:
                 case Label():
                     mine.add(statement.name)
+                    if statement.kind is LabelKind.MAIN:
+                        main = statement.name
+                    elif statement.kind is LabelKind.SUB:
+                        mine.add(f"{main}_{statement.name.lstrip('.')}")
                 case Assignment():
                     mine.add(statement.name)
                 case Define() if statement.operator != "+=":
@@ -187,12 +209,10 @@ def _put_together(file: ParsedFile, rows: list[Row], needs: Needs, head: tuple[s
     code = "\n".join(scan(row.line.raw).code for row in rows)
     subs = {match[1] for match in NAME.finditer(code) if match[1].startswith(".")} - mine
     marks = {match[1] for line in code.split("\n") for match in _MARKS.finditer(line)}
-    used = min(2 * len(rows), 0x60)
     lines = [*head, f"org ${origin:06X}"]
     if scope.arch not in ("65816", ""):
         lines.append(f"arch {scope.arch}")
-    lines += needs.before
-    lines += [text.replace(f"${origin + 0x20:06X}", f"${origin + used:06X}") for text in needs.labels.values() if text]
+    lines += "\n".join(needs.before).replace(NEAR, f"${origin + min(2 * len(rows), 0x60):06X}").split("\n")
     lines += "\n".join(needs.macros).split("\n") if needs.macros else []
     if scope.namespace:
         lines.append(f"namespace {scope.namespace}")
@@ -264,13 +284,22 @@ def _excused(one: Said, row: Row, harness: Harness) -> bool:
     """True for what Asar says because of a stand-in."""
     if one.name == "Elabel_redefined":
         names = [s.name for other in harness.rows for s in other.line.statements if isinstance(s, Label | Assignment)]
-        return len(names) == len(set(names))
+        return not any(mark in one.text for mark in ("'" + name + "'" for name in names if names.count(name) > 1))
     if one.name in IGNORED:
         return True
     if one.name == "Erelative_branch_out_of_bounds":
         targets = [match[1] for match in NAME.finditer(one.block) if match[1].lower() not in WORDS]
         return not targets or any(target not in harness.defined for target in targets)
-    return any(isinstance(s, MacroCall) for s in row.line.statements) and one.name != "Emacro_wrong_num_params"
+    if any(isinstance(s, MacroCall) for s in row.line.statements):
+        return one.name != "Emacro_wrong_num_params"
+    mentioned = {match[1] for match in NAME.finditer(one.block)}
+    if any(name in harness.guessed or (name.startswith(".") and name not in harness.defined) for name in mentioned):
+        # With the label where it really is, the operand may have another width: is there a width that is legal?
+        return one.name != "Eunknown_command" or any(
+            isinstance(s, Instruction) and not s.suffix and s.operand is not None
+            and (s.operand.shape is OperandShape.OPAQUE or bool(modes_for(s.mnemonic, s.operand.shape)))
+            for s in row.line.statements) or harness.other_processor
+    return False
 
 
 async def verify(asar: Asar, snapshot: Snapshot, file: ParsedFile, span: Span, text: str,
@@ -284,7 +313,8 @@ async def verify_text(asar: Asar, project: Project, file: ParsedFile, span: Span
                       deadline: float) -> Verdict | None:
     if asar.absence:
         raise Absent(asar.absence)
-    harness = build(project, file, span, text)
+    # In a thread: the first look at a large project takes a while, and is kept.
+    harness = await asyncio.to_thread(build, project, file, span, text)
     if harness is None:
         return None
     files = {MAIN: harness.text.encode("utf-8", "replace")}

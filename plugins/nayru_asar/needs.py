@@ -23,6 +23,9 @@ MOST_BODY = 200             # lines of a macro
 REGISTERS = frozenset({"a", "x", "y", "s", "ya", "sp", "psw", "c"} | {f"r{n}" for n in range(16)})
 WORDS = frozenset({name.lower() for name in (*MNEMONICS, *SPC700, *SUPERFX)}) | DIRECTIVES | REGISTERS
 
+NEAR = "\0"                 # the address of a stand-in, filled in when all is known
+_LABEL_BEFORE = re.compile(r"(?:^|\s)(?:#?\??\.+\w+|\++|-+)$")
+
 # A label, function or mnemonic, and whether `(` follows.
 NAME = re.compile(r"(?<![\w.$%!<'\"])(\.*[A-Za-z_][\w.]*)(\s*\()?", re.ASCII)
 _MACRO_USE = re.compile(r"(?:^|\s)%(\w+)\s*\(", re.ASCII)
@@ -45,7 +48,8 @@ class Needs:
     before: list[str] = field(default_factory=list)
     macros: list[str] = field(default_factory=list)
     sure: dict[str, bool] = field(default_factory=dict)     # name -> is what stands for it certain
-    labels: dict[str, str] = field(default_factory=dict)    # label -> assignment
+    labels: set[str] = field(default_factory=set)           # stood in for, or not in need of it
+    guessed: set[str] = field(default_factory=set)          # those whose stand-in's address is a guess
 
     # Each look-up answers whether what was found is certain.
 
@@ -152,21 +156,21 @@ class Needs:
         """A stand-in for a label. Certain is only what the project assigns; a guess is good enough for names."""
         if name in self.labels:
             return True
-        found = self.project.definitions(name)
-        value = next((one.value for one in found if one.kind == "assignment" and one.value is not None), None)
-        self.labels[name] = ""
+        self.labels.add(name)
+        found = [symbol for symbol in self.project.definitions(name) if symbol.kind == "assignment"]
+        value = next((symbol.value for symbol in found if symbol.value is not None), None)
         if value is not None:
+            if not self.known_bank:
+                self.guessed.add(name)
             if not self.known_bank and value & 0x8000 and value >> 16 not in (0x7E, 0x7F):
                 value = value & 0xFFFF | self.origin & 0xFF0000     # as seen from the candidate's own bank
-            self.labels[name] = f"{name} = ${value:06X}" if value > 0xFFFF else f"{name} = ${value:04X}"
-        elif found and found[0].kind == "assignment" and len(self.sure) < MOST_NEEDS:
-            self.sure[f"= {name}"] = True
-            if self.text(found[0].detail):
-                self.before.append(f"{name} = {found[0].detail}")
-            else:
-                self.labels[name] = f"{name} = ${self.origin + 0x20:06X}"
+            self.before.append(f"{name} = ${value:06X}" if value > 0xFFFF else f"{name} = ${value:04X}")
+        elif found and len(self.labels) < MOST_NEEDS and self.text(found[0].detail):
+            self.guessed.add(name)
+            self.before.append(f"{name} = {found[0].detail}")
         else:
-            self.labels[name] = f"{name} = ${self.origin + 0x20:06X}"
+            self.guessed.add(name)
+            self.before.append(f"{name} = {NEAR}")
         return True
 
     def text(self, code: str, own: Iterable[str] = (), quoted: bool = False) -> bool:
@@ -182,18 +186,24 @@ class Needs:
             certain &= self.macro(match[1])
         for match in NAME.finditer(EXPANDABLE.sub(_blank, bare)):
             name = match[1]
-            if name in own or name.startswith(".") or (
-                    name.lower() in WORDS and (name.lower() in REGISTERS or not self.project.defined(name))):
+            head = name.lower().partition(".")[0]
+            if name in own or name.startswith(".") or head in REGISTERS:
+                continue
+            if head in WORDS and _leads(bare, match) and not self.project.defined(name):
                 continue
             if match[2]:
                 certain &= self.function(name)
             elif "." in name:
-                head, _, last = name.partition(".")
-                if head.lower() not in WORDS or len(last) > 1:      # not `lda.w`
-                    certain &= self.struct(head)
+                certain &= self.struct(name.partition(".")[0])
             else:
                 self.label(name)
         return certain
+
+
+def _leads(code: str, match: re.Match[str]) -> bool:
+    """True where a word opens a statement: there it is a mnemonic or a directive, elsewhere it may be a label."""
+    before = code[:match.start()].rstrip()
+    return not before or before.endswith((":", "{")) or bool(_LABEL_BEFORE.search(before))
 
 
 def _blank(match: re.Match[str]) -> str:

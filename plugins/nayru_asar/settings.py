@@ -17,7 +17,8 @@ _DIRECTIVE = re.compile(rf"(?im)^[ \t]*((?:{_MAPPER})\b[^;\r\n]*|(?:optimize|dpb
 _ORG = re.compile(r"(?im)^[ \t]*(?:org|freecode|freedata|freespace|pullpc|base)\b[ \t]*([^;\r\n]*)")
 _LITERAL = re.compile(r"\$([0-9A-Fa-f]{5,6})\s*\Z")
 
-ORIGINS = {"hirom": 0xC08000, "exhirom": 0xC08000, "fullsa1rom": 0xC08000, "norom": 0x8000}
+# Where nothing is known; elsewhere $80: its registers and mirrors are where most code expects them.
+ORIGINS = {"fullsa1rom": 0xC08000, "norom": 0x8000, "sa1rom": 0x8000, "sfxrom": 0x8000}
 
 
 class Setting(NamedTuple):
@@ -53,19 +54,19 @@ def setting_of(project: Project, file: ParsedFile) -> Setting:
                    doubtful or not mapper)
 
 
-def origin_of(file: ParsedFile, offset: int, mapper: str) -> tuple[int, bool]:
-    """(address to assemble at, known): the bank of the nearest ``org`` above in this file; else a neutral one."""
-    for start in range(offset, -1, -65536):
-        text = file.text.slice(max(0, start - 65536), start)
-        found = list(_ORG.finditer(text))
-        if found:
-            last = found[-1]
-            literal = _LITERAL.search(last[1].strip())
-            if literal and last[0].lstrip()[:3].lower() == "org":
-                bank = int(literal[1], 16) & 0xFF0000
-                return bank | 0x8000, True
-            break
-    return ORIGINS.get(mapper, 0x8000), False
+def origin_of(project: Project, file: ParsedFile, offset: int, mapper: str, depth: int = 0) -> tuple[int, bool]:
+    """(address to assemble at, known): the bank of the nearest ``org`` above, in this file or before the line that
+    includes it; else a neutral one."""
+    for start, block, _ in reversed(file.indexes):
+        for at, bank in reversed(_places(block) if start < offset else ()):
+            if start + at < offset:
+                return (bank | 0x8000, True) if bank >= 0 else (ORIGINS.get(mapper, 0x808000), False)
+    for path in project.includers(file.path)[:1] if depth < 4 else ():
+        includer = project.files[path]
+        for include in includer.includes:
+            if not include.opaque and project.resolve_include(path, include.name) == file.path:
+                return origin_of(project, includer, include.span.start, mapper, depth + 1)
+    return ORIGINS.get(mapper, 0x808000), False
 
 
 def _closure(project: Project, root: Root, file: ParsedFile) -> Iterator[ParsedFile]:
@@ -95,3 +96,16 @@ def _directives(file: ParsedFile) -> Iterator[str]:
 
 def _directives_in(block: ParsedBlock) -> tuple[str, ...]:
     return tuple(match[1].strip() for match in _DIRECTIVE.finditer(block.text))
+
+
+def _places(block: ParsedBlock) -> tuple[tuple[int, int], ...]:
+    """(position, bank as $xx0000 or -1 when it is not written out) of each directive of a block that moves the PC."""
+    found = block.notes.get(_places)
+    if found is None:
+        out = []
+        for match in _ORG.finditer(block.text):
+            literal = _LITERAL.search(match[1].strip()) if match[0].lstrip()[:3].lower() == "org" else None
+            out.append((match.start(), int(literal[1], 16) & 0xFF0000 if literal else -1))
+        found = block.notes[_places] = tuple(out)
+    assert isinstance(found, tuple)
+    return found
