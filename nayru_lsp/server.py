@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import inspect
 import logging
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
@@ -546,6 +547,8 @@ class Nayru:
 def serve(places: Places, user: UserConfig, trouble: str = "") -> int:
     """Serve one editor on stdin and stdout; the exit status is 0 after a proper shutdown (LSP's rule). ``trouble``
     is what is wrong with ``config.toml``, to be told once."""
+    # While the project is read in a thread, a key must not wait 5 ms for each turn of the interpreter lock.
+    sys.setswitchinterval(0.001)
     nayru = Nayru(places, user, Plugins.load(user.plugins), trouble)
     nayru.ls.start_io()
     return 0 if nayru.ls.protocol.shut_down else 1

@@ -34,6 +34,7 @@ from nayru_lsp.session import Document, Edit
 from nayru_lsp.snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from nayru_lsp.assist.models import Models
     from nayru_lsp.server import Nayru
 
 T = TypeVar("T")
@@ -50,7 +51,6 @@ class Assist:
         self._models: Models | None = None
         self._store: SampleStore | None = None
         self._events: Events | None = None
-        self._starting: asyncio.Lock | None = None
 
     # --- life --------------------------------------------------------------------------------------------------
 
@@ -98,10 +98,37 @@ class Assist:
         return None if file is None else str(file.text)
 
     async def _start_models(self) -> None:
-        self._nayru.status("silent", reason="there is no model yet")
+        nayru = self._nayru
+        try:
+            from nayru_lsp.assist.models import Models  # httpx and ollama are slow to import
+        except ModuleNotFoundError:     # TEMPORARY
+            nayru.status("silent", reason="there is no model yet")
+            return
+        self._models = Models(nayru.session.config.user, nayru.plugins)
+        await self._tell_model()
+
+    async def _tell_model(self) -> None:
+        """What will answer, before anything is asked."""
+        if (models := self._models) is None:
+            return
+        if not models.user.ghost.enabled:
+            self._nayru.status("off", reason="ghost text is switched off (ghost.enabled)")
+            return
+        state, model, reason = await models.status()
+        if self._models is models:
+            self._nayru.status(state, model=model, reason=reason)
 
     def configure(self, user: UserConfig) -> None:
         """Settings changed: providers that they concern are made anew."""
+        models = self._models
+        if models is None or models.user == user:
+            return
+        self._models = None
+
+        async def again() -> None:
+            await models.close()
+            await self._start_models()
+        self._nayru.schedule.start(again())
 
     async def close(self) -> None:
         self._nayru.schedule.forget("tick")
@@ -259,17 +286,6 @@ class Assist:
 def _open_store(folder: Path, cap: int, told: Callable[[str], None]) -> SampleStore:
     folder.mkdir(parents=True, exist_ok=True)
     return SampleStore(folder / "samples.sqlite", cap_bytes=cap, on_problem=told)
-
-
-class Models:
-    """The completer, the generator and their backends, made from one configuration."""
-
-    completer: Any
-
-    async def generate(self, snapshot: Snapshot, path: str, span: Span,
-                       progress: Callable[[str, float], None]) -> Any: ...
-
-    async def close(self) -> None: ...
 
 
 class Progress:

@@ -1,6 +1,6 @@
 """Reading the project in the background: folders first, then whatever the files include.
 
-Disk and parser work in one thread; the session is touched on the event loop, in slices that stay under 10 ms.
+Disk and parser work in one thread; the session is touched on the event loop, one file at a time.
 """
 
 from __future__ import annotations
@@ -58,22 +58,20 @@ class Index:
         self._changed = changed
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="nayru index")
         self.fence = Fence()
-        self.busy = 0
 
     async def in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, partial(call, *args, **kwargs))
 
     async def read_folders(self, folders: Iterable[str]) -> None:
         """Read every source below ``folders`` and what these include."""
-        self.busy += 1
+        gc.disable()        # a full collection in mid-read holds every thread for 100 ms
         try:
             for folder in folders:
                 paths = await self.in_thread(_list_sources, folder, self.fence)
                 await self.read(paths)
         finally:
-            self.busy -= 1
-        await self.in_thread(gc.collect)
-        gc.freeze()     # the project stays: no full collection needs to walk it again
+            gc.freeze()     # the project stays: no later collection needs to walk it
+            gc.enable()
 
     async def read(self, paths: Iterable[str]) -> None:
         """Read ``paths`` from disk (but for open documents) and follow their includes; what is gone is dropped."""
@@ -96,8 +94,9 @@ class Index:
             session.problems.forget(path)
             session.drop(path)
         session.problems.reading.update(problems)
-        session.adopt(parsed)
-        await asyncio.sleep(0)
+        for file in parsed:
+            session.adopt([file])
+            await asyncio.sleep(0)
         self._changed({*gone, *problems})
 
     async def follow(self, paths: Iterable[str]) -> list[str]:

@@ -55,6 +55,8 @@ class Protocol(LanguageServerProtocol):
     def structure_message(self, data: dict[str, Any]) -> Any:
         if "jsonrpc" not in data:
             return data
+        if "method" in data and self.get_message_type(str(data["method"])) is None:
+            data.setdefault("params", None)     # unknown to us; its own parameters may be optional
         try:
             return super().structure_message(data)
         except JsonRpcException as error:

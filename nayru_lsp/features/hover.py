@@ -137,19 +137,18 @@ def symbol_text(snapshot: Snapshot, from_path: str, symbol: Symbol) -> str:
 
 def number_at(node: Any, at: int) -> Number | None:
     """The number written at ``at`` anywhere below a statement."""
-    if isinstance(node, Number):
-        return node if node.start <= at <= node.end else None
-    if isinstance(node, tuple):
-        for item in node:
-            if (found := number_at(item, at)) is not None:
-                return found
-    elif is_dataclass(node) and not isinstance(node, type):
-        if isinstance(node, Operand) and not node.start <= at <= node.end:
-            return None
-        for field in fields(node):
-            value = getattr(node, field.name)
-            if (isinstance(value, tuple) or is_dataclass(value)) and (found := number_at(value, at)) is not None:
-                return found
+    waiting = [node]
+    while waiting:      # a stack of its own: an expression may be thousands of terms deep
+        one = waiting.pop()
+        if isinstance(one, Number):
+            if one.start <= at <= one.end:
+                return one
+        elif isinstance(one, tuple):
+            waiting += one
+        elif is_dataclass(one) and not isinstance(one, type):
+            if isinstance(one, Operand) and not one.start <= at <= one.end:
+                continue
+            waiting += [getattr(one, field.name) for field in fields(one)]
     return None
 
 

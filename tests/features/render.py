@@ -126,7 +126,8 @@ def render_diagnostics(fixture: Fixture) -> str:
     for file in snapshot.project.files.values():
         for one in diagnostics(snapshot, file, check_file(snapshot.project, file)):
             what = _text(snapshot, "file://" + file.path, one.range)
-            lines.append(f"{file.path.removeprefix('/ws/')}:{one.range.start.line + 1}: {one.code} {what!r}: {one.message}")
+            where = f"{file.path.removeprefix('/ws/')}:{one.range.start.line + 1}"
+            lines.append(f"{where}: {one.code} {what!r}: {one.message}")
     return "\n".join(lines) or "nothing"
 
 

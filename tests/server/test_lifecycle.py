@@ -127,6 +127,8 @@ async def test_messages_that_do_not_fit_the_protocol(wire: Wire) -> None:
         "textDocument": {"uri": "file:///a.asm"}, "position": {"line": 0, "character": 0},
         "context": {"triggerKind": 0}}})
     assert (await wire.answer(3)).get("result", 0) is None
+    wire.send({"id": 8, "method": "nayru/unknown"})
+    assert (await wire.answer(8))["error"]["code"] == -32601
     wire.send({"method": "textDocument/didChange", "params": {}})
     wire.send(b"{ this is no JSON")
     wire.send(b"[1, 2]")
