@@ -221,11 +221,24 @@ def size_of(
 
 
 def _common_size(instruction: Instruction, shape: OperandShape) -> int | None:
-    """The size where every opcode that an unknown width leaves has the same one: ``jsr !routine``."""
-    if shape is OperandShape.OPAQUE or instruction.suffix:
+    """The size where every opcode that an unknown width leaves has the same one: ``jsr !routine``, ``lda.w !table``.
+
+    Unexpanded text is taken not to make the rare forms whose suffix is not their width: ``lda.b $12,y`` (two bytes),
+    ``lda.l #$12`` (two), ``asl.b #4`` (a repeat count).
+    """
+    repeatable = (known := MNEMONICS.get(instruction.mnemonic)) is not None and known.repeatable
+    shapes = tuple(OperandShape) if shape is OperandShape.OPAQUE else (shape,)
+    if instruction.suffix:
+        width = SUFFIXES.get(instruction.suffix, 0)
+        rows = [row for one in shapes if not (repeatable and one is OperandShape.IMMEDIATE)
+                and (row := select(instruction.mnemonic, one, instruction.suffix, width)) is not None]
+        sizes = {1 + width if row.size in ("m", "x") else row.size for row in rows
+                 if not (row.mode is _Mode.ABSOLUTE_Y and width == 1) and not (row.size in ("m", "x") and width == 3)}
+    elif repeatable:
         return None
-    sizes = {opcode.size for mode in modes_for(instruction.mnemonic, shape)
-             if (opcode := opcode_for(instruction.mnemonic, mode)) is not None}
+    else:
+        sizes = {row.size for one in shapes for mode in modes_for(instruction.mnemonic, one)
+                 if (row := opcode_for(instruction.mnemonic, mode)) is not None}
     size = sizes.pop() if len(sizes) == 1 else None
     return size if isinstance(size, int) else None
 

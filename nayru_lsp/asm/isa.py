@@ -1,7 +1,7 @@
 """The 65816 instruction set: mnemonics, addressing modes and the 256 opcodes, read once from `isa.toml`.
 
 Promises: every look-up is total (an unknown name gives None or an empty tuple, never an error), and the table is what
-Asar assembles, so its extra spellings (``JMP [$1234]``, ``ASL #4``) are known here too. Asar 1.91 has no aliases (BLT, DEA ...).
+Asar assembles, so its extra spellings (``JMP [$1234]``, ``ASL #4``) are known here too. Asar has no aliases (BLT, DEA).
 Refuses to know: operand values, register widths, the other processors (`arch spc700`, `arch superfx`).
 """
 
