@@ -29,18 +29,40 @@ SUFFIX_LINES = 20
 NEAR_LINES = 40         # names used within this many lines are worth explaining
 MOST_SYMBOLS = 24
 FRAGMENT_SHARE, SUFFIX_SHARE = 0.3, 0.15    # of the prompt's tokens
+LEAST_CALIBRATION = 400     # bytes: a shorter prompt says little about the tokenizer
 IDLE_SECONDS = 3.0      # after this long without a request the fragments are laid out anew
 STATE = "state"         # the title of the fragment that changes most: it stands last
 
+_NUMBER = re.compile(r"\$[0-9A-Fa-f]+|[0-9]+")
+_CONTROL = re.compile(r"<\|[a-z_]+\|>")
 _NAME = re.compile(r"[!%]?[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 
 
 def tokens_at_most(text: str, rate: float = 1.0) -> int:
-    """An upper bound of the tokens of ``text``. Qwen's tokenizer is byte-level and takes each digit by itself, so at
-    ``rate`` 1.0 (bytes per token of what is no digit) the bound is certain; one measured on a model is tighter."""
-    digits = sum(text.count(digit) for digit in "0123456789")
-    size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-    return digits + int((size - digits) / rate) + 1
+    """An upper bound of the tokens of ``text``. Qwen's tokenizer is byte-level and takes each digit by itself: what is
+    a number or no ASCII counts a token a byte, the rest ``rate`` bytes a token. 1.0 is certain, a rate measured on a
+    model is tighter."""
+    certain, rest = _weigh(text)
+    return certain + int(rest / rate) + 1
+
+
+def rate_of(text: str, tokens: int) -> float | None:
+    """Bytes per token of ``text``, numbers left out, when it made ``tokens``; None for a text too short to tell."""
+    control = _CONTROL.findall(text)
+    certain, rest = _weigh(_CONTROL.sub("", text))
+    if rest < LEAST_CALIBRATION or tokens <= 0:
+        return None
+    return rest / max(1, tokens - certain - len(control))
+
+
+def _weigh(text: str) -> tuple[int, int]:
+    """(bytes that may each be a token, other bytes)"""
+    numbers = sum(map(len, _NUMBER.findall(text)))
+    if text.isascii():
+        return numbers, len(text) - numbers
+    wide = sum(1 for c in text if c > "\x7f")
+    size = len(text.encode("utf-8", "surrogatepass"))
+    return numbers + size - (len(text) - wide), len(text) - wide - numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +79,7 @@ def window(file: ParsedFile, offset: int, *, tokens: int, rate: float = 1.0) -> 
     text = file.text
     line = text.line_of(offset)
     suffix_tokens = int(tokens * SUFFIX_SHARE)
-    suffix = _head(_slice_after(text, offset, line, int(suffix_tokens * rate) + 1), suffix_tokens, rate)
+    suffix = head(_slice_after(text, offset, line, int(suffix_tokens * rate) + 1), suffix_tokens, rate)
     left = tokens - tokens_at_most(suffix, rate)
     anchor = max(0, (line - LEAST_LINES) // ANCHOR_LINES * ANCHOR_LINES)
     routine = routine_line(file, offset)
@@ -119,7 +141,7 @@ def fit(fragments: Iterable[Fragment], tokens: int, rate: float = 1.0) -> tuple[
     for index in sorted(range(len(ordered)), key=lambda i: (-ordered[i].weight, i)):
         fragment = ordered[index]
         room = left - tokens_at_most(f"{prompt.FILE_SEP}{fragment.title}\n\n", rate)
-        text = _head(fragment.text, room, rate) if room > 0 else ""
+        text = head(fragment.text, room, rate) if room > 0 else ""
         if text != fragment.text:
             text = text.rpartition("\n")[0]     # whole lines only
         if not text.strip():
@@ -241,7 +263,7 @@ def _slice_after(text: SourceText, offset: int, line: int, most: int) -> str:
     return text.slice(offset, min(text.line_end(line + SUFFIX_LINES), offset + most))
 
 
-def _head(text: str, tokens: int, rate: float) -> str:
+def head(text: str, tokens: int, rate: float) -> str:
     """The longest beginning of ``text`` that costs at most ``tokens``; whole lines where there is more than one."""
     if tokens <= 0:
         return ""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,7 +128,7 @@ class Connection:
             await self.client().generate(model=model, prompt="", options=options, stream=False,
                                          keep_alive=keep_alive(self.config.keep_alive))
 
-    async def stream(self, model: str, raw_prompt: str, options: dict[str, Any]) -> AsyncIterator[Any]:
+    async def stream(self, model: str, raw_prompt: str, options: dict[str, Any]) -> AsyncGenerator[Any, None]:
         """The answer's parts, in raw mode. Close the iterator to stop the model; the caller bounds the time."""
         parts = await self.client().generate(model=model, prompt=raw_prompt, raw=True, stream=True, options=options,
                                              keep_alive=keep_alive(self.config.keep_alive))
