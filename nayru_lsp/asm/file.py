@@ -11,7 +11,7 @@ from typing import Any
 
 from nayru_lsp.asm.lexer import logical_lines, logical_starts
 from nayru_lsp.asm.statements import parse_line
-from nayru_lsp.asm.symbols import BlockIndex, Include, Reference, Scope, Symbol, index_block, references_of
+from nayru_lsp.asm.symbols import BlockIndex, Include, Maker, Reference, Scope, Symbol, index_block, references_of
 from nayru_lsp.asm.syntax import Dialect, Line, Statement
 from nayru_lsp.asm.text import Block, SourceText, Span
 
@@ -155,9 +155,30 @@ class ParsedFile:
             for start, _, index in self.indexes for include in index.includes)
 
     @cached_property
-    def makers(self) -> frozenset[str]:
-        """Patterns of label names that expansion may make here; "" stands for any name."""
+    def makers(self) -> frozenset[Maker]:
+        """What expansion may make here."""
         return frozenset().union(*(index.makers for _, _, index in self.indexes))
+
+    @cached_property
+    def calls(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Macro calls with their arguments, in order."""
+        return tuple(call for _, _, index in self.indexes for call in index.calls)
+
+    @cached_property
+    def namespaces(self) -> frozenset[str]:
+        return frozenset().union(*(index.namespaces for _, _, index in self.indexes))
+
+    @cached_property
+    def define_texts(self) -> tuple[tuple[str, str], ...]:
+        """(name, value text) of every define that is assigned, in order."""
+        return tuple((symbol.name, symbol.detail) for _, _, index in self.indexes for symbol in index.symbols
+                     if symbol.kind == "define")
+
+    @cached_property
+    def foreign(self) -> bool:
+        """Holds another processor's code and never says ``arch 65816``."""
+        return any(index.foreign for _, _, index in self.indexes) and not any(
+            index.native for _, _, index in self.indexes)
 
     @property
     def starts_program(self) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from nayru_lsp.asm.file import ParsedFile
+from nayru_lsp.asm.made import MadeNames, made_from
 from nayru_lsp.asm.symbols import Reference, Symbol
 from nayru_lsp.asm.syntax import Dialect
 
@@ -32,14 +33,17 @@ class Root:
 class _Graph:
     """What is derived from all files and dropped when includes, files or roots change."""
 
-    __slots__ = ("any_name", "edges", "includers", "open_ends", "pattern", "reach", "roots")
+    __slots__ = ("edges", "foreign", "includers", "open_ends", "reach", "roots")
 
     def __init__(self, project: Project) -> None:
         self.edges: dict[str, tuple[str, ...]] = {}
         self.includers: dict[str, list[str]] = {}
         self.open_ends: set[str] = set()        # files with an include that is not known here
+        self.foreign: set[str] = set()          # files that are read as another processor's code
         for path, file in project.files.items():
             targets = []
+            if file.foreign:
+                self.foreign.add(path)
             for include in file.includes:
                 target = None if include.opaque else project.resolve_include(path, include.name)
                 if target is None:
@@ -47,14 +51,20 @@ class _Graph:
                         self.open_ends.add(path)
                 elif include.kind == "incsrc" and target in project.files:
                     targets.append(target)
+                    if include.foreign:
+                        self.foreign.add(target)
                     self.includers.setdefault(target, []).append(path)
             self.edges[path] = tuple(targets)
         self.roots = project.configured_roots or tuple(
             Root(path, file.dialect) for path, file in project.files.items()
             if path not in self.includers and file.starts_program)
         self.reach: dict[str, frozenset[str]] = {}
-        self.pattern: re.Pattern[str] | None = None
-        self.any_name = False
+        spread = list(self.foreign)
+        while spread:
+            for target in self.edges.get(spread.pop(), ()):
+                if target not in self.foreign:
+                    self.foreign.add(target)
+                    spread.append(target)
 
     def reached(self, path: str) -> frozenset[str]:
         """Every file that ``path`` includes, itself among them."""
@@ -84,7 +94,7 @@ class Project:
         self.absent: frozenset[tuple[str, str]] = frozenset()
         self._names: dict[str, tuple[str, ...]] = {}        # full name -> the files that define it
         self._graph: _Graph | None = None
-        self._makers: tuple[re.Pattern[str] | None, bool] | None = None
+        self._makers: MadeNames | None = None
 
     def _copy(self) -> Project:
         new = Project.__new__(Project)
@@ -109,7 +119,7 @@ class Project:
             if gone or come:
                 names = dict(self._names) if names is None else names
                 _patch(names, parsed.path, gone, come)
-            if old is None or old.makers != parsed.makers:
+            if old is None or made_from(old) != made_from(parsed):
                 new._makers = None
             if old is None or _shape(old) != _shape(parsed):
                 new._graph = None
@@ -140,7 +150,7 @@ class Project:
 
     def with_roots(self, roots: Iterable[Root]) -> Project:
         new = self._copy()
-        new.configured_roots, new._graph = tuple(roots), None
+        new.configured_roots, new._graph, new._makers = tuple(roots), None, None
         return new
 
     def with_absent(self, absent: Iterable[tuple[str, str]]) -> Project:
@@ -231,15 +241,30 @@ class Project:
     # --- what only expansion could tell --------------------------------------------------------------------------
 
     def may_be_made(self, name: str) -> bool:
-        """Could a macro body, an opaque statement, a define or an unread include make this label?"""
-        if self._makers is None:
-            patterns = frozenset().union(*(file.makers for file in self.files.values())) if self.files else frozenset()
-            whole = re.compile("|".join(sorted(patterns - {""})), re.ASCII) if patterns - {""} else None
-            self._makers = (whole, "" in patterns)
-        pattern, anything = self._makers
-        if anything or self.graph.open_ends:
+        """Could a macro body, an opaque statement, a define, an inherited namespace or an unread include make this
+        name? ``name``: a label's full name, ``!define`` or ``%macro``."""
+        if self.graph.open_ends:
             return True
-        return pattern is not None and pattern.fullmatch(name) is not None
+        if self._makers is None:
+            self._makers = MadeNames(self)
+        return self._makers.holds(name) or self._under_a_namespace(name, 4)
+
+    def _under_a_namespace(self, name: str, depth: int) -> bool:
+        """A namespace may be opened in the including file, so it is not seen where the label or its mention stands."""
+        assert self._makers is not None
+        for space in self._makers.namespaces:
+            if self.defined(f"{space}_{name}"):
+                return True
+            if name.startswith(space + "_"):
+                inner = name[len(space) + 1:]
+                if self.defined(inner) or self._makers.holds(inner) or (
+                        depth > 0 and self._under_a_namespace(inner, depth - 1)):
+                    return True
+        return False
+
+    def foreign(self, path: str) -> bool:
+        """Is this file (partly) another processor's code, by its own words or by how it is included?"""
+        return path in self.graph.foreign
 
 
 def _shape(file: ParsedFile) -> tuple[tuple[tuple[str, str], ...], bool]:

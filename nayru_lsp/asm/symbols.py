@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from nayru_lsp.asm.expressions import parse_expression
+from nayru_lsp.asm.isa import MNEMONICS
 from nayru_lsp.asm.lexer import DEFINE_USE, EXPANDABLE, scan
 from nayru_lsp.asm.statements import Memo, data_arguments, parse_line
 from nayru_lsp.asm.syntax import (
@@ -43,7 +45,7 @@ class Symbol:
     "struct", "namespace". ``span`` covers the whole statement. ``value`` is set where the text after ``=`` is a plain
     number. ``scope`` is the main label that a sub label belongs to, or "". ``doc`` is the comment above or beside.
     ``detail`` is the text after ``=``, a macro's or function's parameters. ``conditional``: stands between ``if`` and
-    ``endif``."""
+    ``endif``. ``sure``: no macro call, include or condition above it could have changed its scope or namespace."""
 
     name: str
     short: str
@@ -56,6 +58,7 @@ class Symbol:
     doc: str = ""
     detail: str = ""
     conditional: bool = False
+    sure: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,8 @@ class Reference:
 @dataclass(frozen=True, slots=True)
 class Include:
     """``incsrc "a.asm"`` and its kin. ``kind``: "incsrc" or "incbin". ``span`` covers the path's text (without quotes).
-    ``opaque``: the path is made by a define or a macro argument. ``sure``: outside of macros and conditionals."""
+    ``opaque``: the path is made by a define or a macro argument. ``sure``: outside of macros and conditionals.
+    ``foreign``: it stands under another processor (``arch spc700``, ``spcblock``)."""
 
     name: str
     kind: str
@@ -83,6 +87,7 @@ class Include:
     span: Span
     opaque: bool = False
     sure: bool = True
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +99,31 @@ class Scope:
     namespace: str = ""
     nested: bool = False
     namespaces: tuple[str, ...] = ()    # pushns
+    sure: bool = True                   # no macro call, include or condition could have changed main and parents
+    space_sure: bool = True             # the same of the namespace
     macro: int = 0                      # depth of macro definitions
+    macro_name: str = ""
+    parameters: tuple[str, ...] = ()    # of that macro
+    outside: Scope | None = None        # what holds again behind endmacro
     struct: str = ""
     arch: str = "65816"
     conditions: int = 0                 # depth of if / while / for
     global_next: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """A statement that may make names when it is expanded. ``kind``: "name" (makes what the regular expression
+    ``pattern`` matches), "parameter" (``pattern`` is a label name with ``<parameters>`` of ``macro`` in it), "define"
+    (``!pattern`` at the start of a statement: its value decides), "argument" (``<pattern>`` of ``macro`` at the start
+    of a statement), "defines" (assigns to a define whose name is expanded), "any"."""
+
+    kind: str
+    pattern: str = ""
+    macro: str = ""
+
+
+ANY = Maker("any")
 
 
 @dataclass(slots=True)
@@ -109,7 +134,12 @@ class BlockIndex:
     exit: Scope
     symbols: list[Symbol] = field(default_factory=list)
     includes: list[Include] = field(default_factory=list)
-    makers: frozenset[str] = frozenset()    # regular expressions of label names that expansion may make; "" = any
+    makers: frozenset[Maker] = frozenset()
+    calls: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)     # macro calls with their arguments
+    namespaces: set[str] = field(default_factory=set)
+    orphans: list[tuple[Span, str, bool]] = field(default_factory=list)    # sub labels without parent; even in a part
+    foreign: bool = False                   # holds another processor's code
+    native: bool = False                    # says `arch 65816`
     starts_program: bool = False            # sets a mapper, org or freespace
     scopes: list[tuple[int, Scope]] = field(default_factory=list)   # scope from this position on, ascending
     by_name: dict[str, list[Symbol]] = field(default_factory=dict)
@@ -122,8 +152,15 @@ _DEFINING_DIRECTIVES = INCLUDES | MAPPERS | FREESPACE | frozenset("""
 _OPENING = frozenset({"if", "while", "for"})
 _CLOSING = frozenset({"endif", "endwhile", "endfor"})
 _WORD = re.compile(r"[ \t]*(\w+)", re.ASCII)
+_WORDS = re.compile(r"[^ \t]+")
+# What another processor's code, or a command, calls a register or a mode: never sought as a label.
+_REGISTERS = frozenset({"a", "x", "y", "s", "sp", "ya", "psw", "c", "off", "on", "align", *(f"r{n}" for n in range(16))})
 _HOLE = re.compile(r"<[^<>\s]*>|!\^*\w+|!\{[^{}]*\}", re.ASCII)
 _MADE_LABEL = re.compile(r"[ \t]*#?((?:\w|\.|\?|<[^<>\s]*>|!\^*\w+|!\{[^{}]*\})+)(:?)(?=\s|\Z)", re.ASCII)
+_MADE_DEFINE = re.compile(r"![^ \t]+[ \t]+(?:=|\+=|:=|#=|\?=)(?=[ \t]|\Z)")
+_MADE_VALUE = re.compile(r"([^ \t=]+)[ \t]+=(?=[ \t]|\Z)")
+_LONE = re.compile(r"[A-Za-z]*\.?(?:!\{?(\w+)\}?|<(\w+)>)(?=[ \t.]|\Z)", re.ASCII)    # !x, <x>, LDA<x>
+_CLOSER = re.compile(r"(?i)(?<![\w.!])end(?:if|while)(?!\w)")
 _PLAIN_TEXT = re.compile(r'"(?:[^"]|"")*"|\S+')
 
 
@@ -132,7 +169,7 @@ def interesting(line: Line) -> tuple[Statement, ...]:
     found = []
     for statement in line.statements:
         match statement:
-            case Instruction() | MacroCall():
+            case Instruction(mnemonic=mnemonic) if mnemonic in MNEMONICS:
                 continue
             case Directive() if statement.name not in _DEFINING_DIRECTIVES:
                 continue
@@ -152,7 +189,7 @@ def index_block(lines: Sequence[str], entry: Scope, dialect: Dialect) -> BlockIn
     reader = _Reader(entry)
     at = 0
     for row, raw in enumerate(lines):
-        if len(raw) > 2 and not _DATA.match(raw):
+        if not raw.isspace() and (":" in raw or not _DATA.match(raw)):
             statements = look(raw) if len(raw) < 2_000 else interesting(parse_line(raw, dialect))
             if statements:
                 reader.read(raw, at, statements, lines, row)
@@ -171,10 +208,11 @@ class _Reader:
     def __init__(self, entry: Scope) -> None:
         self.scope = entry
         self.out = BlockIndex(entry, entry, scopes=[(0, entry)])
-        self.makers: set[str] = set()
+        self.makers: set[Maker] = set()
 
     def read(self, raw: str, at: int, statements: tuple[Statement, ...], lines: Sequence[str], row: int) -> None:
         before = self.scope
+        inline = 0
         for statement in statements:
             match statement:
                 case Label():
@@ -185,12 +223,31 @@ class _Reader:
                               lines, row, value=value, detail=raw[statement.value.start : statement.value.end])
                 case Define():
                     self._define(raw, at, statement, lines, row)
+                case Directive(name="if" | "while") if one_line(raw, statement):
+                    inline += 1         # 1.91: the condition ends with the line
+                    self.scope = replace(self.scope, conditions=self.scope.conditions + 1)
                 case Directive():
                     self._directive(raw, at, statement, lines, row)
+                case MacroCall():
+                    self._call(raw, statement)
+                case Instruction():
+                    self.out.foreign = True
                 case Opaque() if statement.expandable:
                     self._opaque(raw[statement.start : statement.end])
+                    self._unsure()
+        if inline:
+            self.scope = replace(self.scope, conditions=max(0, self.scope.conditions - inline))
         if self.scope is not before:
             self.out.scopes.append((at + statements[-1].end, self.scope))
+
+    def _unsure(self) -> None:
+        if self.scope.sure:
+            self.scope = replace(self.scope, sure=False)
+
+    def _call(self, raw: str, call: MacroCall) -> None:
+        arguments = tuple(raw[start:end].strip('"') for start, end in call.arguments)
+        self.out.calls.append((call.name, arguments))
+        self._unsure()
 
     def _add(self, raw: str, at: int, node: Statement, name: str, kind: str, start: int, end: int,
              lines: Sequence[str], row: int, *, full: str = "", value: int | float | None = None, scope: str = "",
@@ -201,7 +258,8 @@ class _Reader:
         self.out.symbols.append(Symbol(
             whole, name, kind, "", Span(at + node.start, at + node.end), Span(at + start, at + end),
             value if isinstance(value, int) else None, scope, _comment(raw, lines, row), detail,
-            self.scope.conditions > 0))
+            self.scope.conditions > 0,
+            self.scope.space_sure and (self.scope.sure or kind != "sub label")))
 
     def _label(self, raw: str, at: int, label: Label, lines: Sequence[str], row: int) -> None:
         scope = self.scope
@@ -209,14 +267,14 @@ class _Reader:
         end = start + len(label.name)
         if scope.macro:
             if label.kind is LabelKind.MAIN:
-                self.makers.add(re.escape(label.name))
+                self.makers.add(Maker("name", re.escape(label.name)))
             elif label.kind is LabelKind.SUB:       # attaches to whatever main label the call stands under
-                self.makers.add(r"\w*_" + re.escape(label.name.lstrip(".")))
+                self._loose(label.name)
             return
         if label.kind is LabelKind.MAIN:
             self._add(raw, at, label, label.name, "label", start, end, lines, row)
             if not label.declared and not scope.struct:
-                self.scope = replace(scope, main=label.name, parents=(), global_next=False)
+                self.scope = replace(scope, main=label.name, parents=(), global_next=False, sure=scope.conditions == 0)
         elif label.kind is LabelKind.SUB:
             bare = label.name.lstrip(".")
             level = len(label.name) - len(bare)
@@ -226,13 +284,21 @@ class _Reader:
                     full, label.name, "sub label", "", Span(at + label.start, at + label.end),
                     Span(at + start, at + end), None, scope.struct, _comment(raw, lines, row)))
                 return
+            if not scope.sure or not scope.main:
+                self._loose(label.name)
+            if scope.sure and not scope.conditions and (not scope.main or level - 1 > len(scope.parents)):
+                self.out.orphans.append((Span(at + label.start, at + end), label.name, bool(scope.main)))
             parents = scope.parents[: level - 1]
             full = "_".join((scope.main, *parents, bare)) if scope.main else bare
             self._add(raw, at, label, label.name, "sub label", start, end, lines, row, full=full, scope=scope.main)
             if not label.declared:
-                self.scope = replace(scope, parents=(*parents, bare))
+                self.scope = replace(self.scope, parents=(*parents, bare))
         elif label.kind is LabelKind.RELATIVE:
             self._add(raw, at, label, label.name, "relative label", start, end, lines, row, scope=scope.main)
+
+    def _loose(self, name: str) -> None:
+        """A sub label that may belong to any main label."""
+        self.makers.add(Maker("name", r"(?:\w*_)?" + re.escape(name.lstrip("."))))
 
     def _define(self, raw: str, at: int, define: Define, lines: Sequence[str], row: int) -> None:
         text = raw[define.value_start : define.value_end]
@@ -241,17 +307,36 @@ class _Reader:
                   value=value, detail=text)
 
     def _opaque(self, text: str) -> None:
+        """What an expanded statement may make: a label of some form, an assignment, or whatever its first word is."""
+        scope = self.scope
         made = _MADE_LABEL.match(text)
+        if made is not None and made.group(1).startswith("?"):
+            return
         if made is not None and (made.group(2) or made.group(1).startswith(".")):
             name = made.group(1)
-            pattern = _HOLE.sub("\0", name)
-            bare = pattern.lstrip(".?")
-            escaped = re.escape(bare).replace(re.escape("\0"), r"\w*")
-            self.makers.add(escaped if bare == pattern else r"\w*" + escaped)
-        elif made is not None and made.end() == len(text.rstrip()) and made.group(1).startswith("?"):
+            if name.startswith("."):
+                self.makers.add(Maker("name", r"\w*_" + _holes(name.lstrip("."))))
+            elif scope.macro and EXPANDABLE.search(re.sub(r"<\w+>", "", name)) is None:
+                self.makers.add(Maker("parameter", name, scope.macro_name))
+            else:
+                self.makers.add(Maker("name", _holes(name)))
             return
+        if _MADE_DEFINE.match(text):
+            self.makers.add(Maker("defines"))
+            return
+        assigned = _MADE_VALUE.match(text)
+        if assigned is not None:
+            self.makers.add(Maker("name", _holes(assigned.group(1))))
+            return
+        lone = _LONE.match(text)
+        if lone is None:
+            self.makers.add(ANY)
+        elif lone.group(1) is not None:
+            self.makers.add(Maker("define", lone.group(1)))
+        elif scope.macro and lone.group(2) in scope.parameters:
+            self.makers.add(Maker("argument", lone.group(2), scope.macro_name))
         else:
-            self.makers.add("")
+            self.makers.add(ANY)
 
     def _directive(self, raw: str, at: int, directive: Directive, lines: Sequence[str], row: int) -> None:
         name, scope = directive.name, self.scope
@@ -261,16 +346,16 @@ class _Reader:
         elif name in _CLOSING:
             self.scope = replace(scope, conditions=max(0, scope.conditions - 1))
         elif name == "macro":
-            match = re.match(r"([\w]+)[ \t]*\((.*)\)", text, re.ASCII)
-            if match is not None:
-                begin = directive.text_start
-                self._add(raw, at, directive, "%" + match.group(1), "macro", begin, begin + len(match.group(1)), lines,
-                          row, detail=match.group(2).strip())
-            self.scope = replace(scope, macro=scope.macro + 1)
+            self._macro(raw, at, directive, text, lines, row)
         elif name == "endmacro":
-            self.scope = replace(scope, macro=max(0, scope.macro - 1))
+            if scope.macro == 1 and scope.outside is not None:
+                self.scope = scope.outside
+            else:
+                self.scope = replace(scope, macro=max(0, scope.macro - 1))
         elif name in INCLUDES:
             self._include(raw, at, directive, text)
+            if name == "incsrc":
+                self._unsure()
         elif name == "function":
             match = re.match(r"([A-Za-z_]\w*)[ \t]*(\([^)]*\))", text, re.ASCII)
             if match is not None:
@@ -285,6 +370,8 @@ class _Reader:
                 self.scope = replace(scope, struct=match.group(1))
         elif name == "endstruct":
             self.scope = replace(scope, struct="")
+        elif name in ("namespace", "pushns", "pullns") and scope.macro:
+            self.makers.add(ANY)        # a call changes the names of everything behind it
         elif name == "namespace":
             self._namespace(text)
         elif name == "pushns":
@@ -292,9 +379,13 @@ class _Reader:
         elif name == "pullns" and scope.namespaces:
             self.scope = replace(scope, namespaces=scope.namespaces[:-1], namespace=scope.namespaces[-1])
         elif name == "arch":
-            self.scope = replace(scope, arch=text.strip().lower() or "65816")
+            arch = text.strip().lower() or "65816"
+            self.scope = replace(scope, arch=arch)
+            self.out.foreign = self.out.foreign or arch != "65816"
+            self.out.native = self.out.native or arch == "65816"
         elif name == "spcblock":
             self.scope = replace(scope, arch="spc700")
+            self.out.foreign = True
         elif name == "endspcblock":
             self.scope = replace(scope, arch="65816")
         elif name == "global":
@@ -303,23 +394,45 @@ class _Reader:
                 begin = directive.text_start
                 self.scope = replace(scope, global_next=True)
                 self._add(raw, at, directive, match.group(1), "label", begin, begin + len(match.group(1)), lines, row)
-                self.scope = replace(scope, main=match.group(1), parents=())
+                self.scope = replace(scope, main=match.group(1), parents=(), sure=scope.conditions == 0)
+            elif match is not None:
+                self.makers.add(Maker("name", re.escape(match.group(1))))
             else:
-                self.makers.add("")
+                self.makers.add(ANY)
         elif not scope.macro and (name in MAPPERS or name in FREESPACE or name == "org"):
             self.out.starts_program = True
 
     def _namespace(self, text: str) -> None:
         words = text.strip().strip('"').split()
         scope = self.scope
-        if words[:1] == ["nested"]:
+        sure = scope.conditions == 0
+        if EXPANDABLE.search(text) is not None:
+            self.makers.add(ANY)
+            self.scope = replace(scope, space_sure=False)
+        elif words[:1] == ["nested"]:
             self.scope = replace(scope, nested=words[1:] == ["on"])
         elif words == ["off"]:
             outer = scope.namespace.rpartition("_")[0] if scope.nested else ""
-            self.scope = replace(scope, namespace=outer)
+            self.scope = replace(scope, namespace=outer, space_sure=sure)
         elif words:
             inner = f"{scope.namespace}_{words[0]}" if scope.nested and scope.namespace else words[0]
-            self.scope = replace(scope, namespace=inner)
+            self.out.namespaces.update((words[0], inner))
+            self.scope = replace(scope, namespace=inner, space_sure=sure)
+
+    def _macro(self, raw: str, at: int, directive: Directive, text: str, lines: Sequence[str], row: int) -> None:
+        scope = self.scope
+        match = re.match(r"([\w]+)[ \t]*\((.*)\)", text, re.ASCII | re.DOTALL)
+        name, parameters = "", ()
+        if match is not None:
+            begin, name = directive.text_start, match.group(1)
+            self._add(raw, at, directive, "%" + name, "macro", begin, begin + len(name), lines, row,
+                      detail=match.group(2).strip())
+            parameters = tuple(re.findall(r"\w+", match.group(2), re.ASCII))
+        if scope.macro:
+            self.scope = replace(scope, macro=scope.macro + 1)
+        else:
+            self.scope = Scope(sure=False, macro=1, macro_name=name, parameters=parameters, arch=scope.arch,
+                               outside=replace(scope, outside=None))
 
     def _include(self, raw: str, at: int, directive: Directive, text: str) -> None:
         match = _PLAIN_TEXT.match(text)
@@ -336,7 +449,19 @@ class _Reader:
                     name, end = name[:cut], start + cut
         opaque = EXPANDABLE.search(name) is not None
         sure = not self.scope.conditions and not self.scope.macro
-        self.out.includes.append(Include(name, directive.name, "", Span(at + start, at + end), opaque, sure))
+        self.out.includes.append(Include(name, directive.name, "", Span(at + start, at + end), opaque, sure,
+                                         self.scope.arch != "65816"))
+
+
+def one_line(raw: str, directive: Directive) -> bool:
+    """Is this ``if`` or ``while`` of the form ``if c : x``, which 1.91 ends with the line?"""
+    rest = raw[directive.end :].lstrip()
+    return rest[:1] == ":" and _CLOSER.search(rest) is None
+
+
+def _holes(name: str) -> str:
+    """A regular expression for a name in which defines and macro arguments stand for anything."""
+    return re.escape(_HOLE.sub("\0", name)).replace(re.escape("\0"), r"\w*")
 
 
 def _number(text: str) -> int | None:
@@ -395,6 +520,12 @@ def expressions(line: Line, statement: Statement) -> tuple[Expr, ...]:
     match statement:
         case Instruction(operand=operand) if operand is not None:
             return tuple(expr for expr in (operand.value, operand.second) if expr is not None)
+        case Directive(name="autoclean"):
+            words = _WORDS.findall(line.raw, statement.text_start, statement.text_end)
+            if not words:
+                return ()
+            start = line.raw.index(words[-1], statement.text_start)
+            return (parse_expression(line.raw, line.raw, start, start + len(words[-1])),)
         case Assignment(value=value):
             return (value,)
         case Directive():
@@ -410,7 +541,7 @@ def references_of(lines: Sequence[str], index: BlockIndex, dialect: Dialect) -> 
     for raw in lines:
         while number + 1 < len(scopes) and scopes[number + 1][0] <= at:
             number += 1
-        if len(raw) > 2 and not (_DATA.match(raw) and not any(c.isalpha() for c in raw.lstrip()[2:])):
+        if not raw.isspace() and not (_DATA.match(raw) and not any(c.isalpha() for c in raw.lstrip()[2:])):
             _references_of_line(raw, at, scopes[number][1], dialect, out)
         at += len(raw)
     return out
@@ -418,11 +549,13 @@ def references_of(lines: Sequence[str], index: BlockIndex, dialect: Dialect) -> 
 
 def _references_of_line(raw: str, at: int, scope: Scope, dialect: Dialect, out: list[Reference]) -> None:
     line = parse_line(raw, dialect)
-    sure = not scope.macro and not scope.conditions
+    sure = not scope.macro and not scope.conditions and scope.arch == "65816"
     for statement in line.statements:
         match statement:
+            case Directive(name="if" | "while" | "elseif") if len(line.statements) > 1:
+                sure = False
             case Label() if statement.kind is LabelKind.MAIN and not statement.declared:
-                scope = replace(scope, main=statement.name, parents=())
+                scope = replace(scope, main=statement.name, parents=(), sure=scope.conditions == 0)
             case Label() if statement.kind is LabelKind.SUB and not statement.declared:
                 bare = statement.name.lstrip(".")
                 level = len(statement.name) - len(bare)
@@ -430,6 +563,7 @@ def _references_of_line(raw: str, at: int, scope: Scope, dialect: Dialect, out: 
             case MacroCall():
                 out.append(Reference("%" + statement.name, "macro", "",
                                      Span(at + statement.name_start, at + statement.name_end), sure=sure))
+                scope = replace(scope, sure=False)
         for expr in expressions(line, statement):
             for name in names_in(expr):
                 out.append(_reference(name, at, scope, sure))
@@ -454,9 +588,10 @@ def _reference(name: Name | Call, at: int, scope: Scope, sure: bool) -> Referenc
         level = len(text) - len(bare)
         parents = scope.parents[: level - 1]
         full = "_".join((scope.main, *parents, bare)) if scope.main else bare
-        return Reference(full, "sub label", "", span, scope.namespace, sure and not scope.macro)
+        certain = sure and scope.sure and bool(scope.main) and len(parents) == level - 1
+        return Reference(full, "sub label", "", span, scope.namespace, certain)
     if name.kind is LabelKind.MAIN:
         if "." in text or "[" in text:
             return Reference(re.sub(r"\[[^\[\]]*\]", "", text), "struct", "", span, sure=sure)
-        return Reference(text, "label", "", span, scope.namespace, sure)
+        return Reference(text, "label", "", span, scope.namespace, sure and text.lower() not in _REGISTERS)
     return Reference(text, "relative label" if name.kind is LabelKind.RELATIVE else "macro label", "", span, sure=False)
