@@ -273,7 +273,11 @@ def _core() -> Core:
     return Core(require("bsnes"))
 
 
-@functools.cache
+_running: list[Harness] = []
+
+
 def harness(fast: bool = False) -> Harness:
     """The one harness of this process. Asking for the other speed loads its ROM anew and ends the first."""
-    return Harness(_core(), fast)
+    if not _running or bool(_running[0].fast) != fast:
+        _running[:] = [Harness(_core(), fast)]
+    return _running[0]
