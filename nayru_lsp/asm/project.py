@@ -189,6 +189,20 @@ class Project:
                                if name in (reference.name, f"{reference.namespace}_{reference.name}"))
         return tuple(out)
 
+    def mentions(self, text: str, besides: str) -> bool:
+        """Does any file but ``besides`` hold this text? Remembered per block."""
+        key = ("holds", text)
+        for path, file in self.files.items():
+            if path == besides:
+                continue
+            for block in file.blocks:
+                kept = block.notes.get(key)
+                if kept is None:
+                    kept = block.notes[key] = text in block.text
+                if kept:
+                    return True
+        return False
+
     def names(self) -> Iterable[str]:
         """Every defined full name, without order."""
         return self._names.keys()

@@ -81,6 +81,8 @@ _first_look: Memo[tuple[str, str, Dialect], tuple[tuple[int, int, str], ...]] = 
 
 
 def check(project: Project, file: ParsedFile) -> Iterator[Problem]:
+    if project.foreign(file.path):
+        return
     borders = [(symbol.span.start + start, symbol.short) for start, _, index in file.indexes
                for symbol in index.symbols if symbol.kind == "label"]
     starts = [(0, ""), *borders]
@@ -88,12 +90,12 @@ def check(project: Project, file: ParsedFile) -> Iterator[Problem]:
         end = starts[number + 1][0] if number + 1 < len(starts) else file.text.length
         text = file.text.slice(start, end)
         if _first_look((text, main, file.dialect)):
-            yield from _confirmed(file, start)
+            yield from _confirmed(project, file, start)
 
 
-def _confirmed(file: ParsedFile, offset: int) -> Iterator[Problem]:
+def _confirmed(project: Project, file: ParsedFile, offset: int) -> Iterator[Problem]:
     """The full analysis of the routine: only what it says too is reported."""
-    for start, statement, state in routine_states(file, offset)[2]:
+    for start, statement, state in routine_states(file, offset, lambda name: project.mentions(name, file.path))[2]:
         message = contradiction(statement, state)
         scope = file.scope_at(start)
         if message is not None and not scope.macro and not scope.conditions and scope.arch == "65816":
