@@ -16,10 +16,11 @@ from typing import Any
 from nayru_asar.judge import Absent, Asar
 from nayru_asar.needs import NAME, NEAR, WORDS, Needs
 from nayru_asar.problems import NOT_FOUND, Said, said, span_in
-from nayru_asar.settings import origin_of, setting_of
+from nayru_asar.settings import Setting, origin_of, setting_of
 from nayru_lsp.asm.isa import modes_for
 from nayru_lsp.asm.lexer import ends_open, scan
 from nayru_lsp.asm.parser import parse_text
+from nayru_lsp.asm.symbols import Scope
 from nayru_lsp.asm.syntax import (
     Assignment,
     Define,
@@ -99,12 +100,14 @@ def build(project: Project, file: ParsedFile, span: Span, text: str) -> Harness 
         rows[-1].unsure = True
     setting = setting_of(project, file)
     origin, known_bank = origin_of(project, file, span.start, setting.mapper)
+    own_place = False
     for row in rows:            # an `org` of its own says where the rest stands
         for statement in row.line.statements:
             if isinstance(statement, Directive) and statement.name == "org":
                 place = row.line.raw[statement.text_start:statement.text_end].strip()
                 literal = re.fullmatch(r"\$([0-9A-Fa-f]{5,6})", place)
                 row.unsure |= literal is None or not setting.mapper
+                own_place = True
                 if literal is not None:
                     origin, known_bank = int(literal[1], 16) & 0xFF0000 | 0x8000, True
     if not _closed(rows):
@@ -117,7 +120,7 @@ def build(project: Project, file: ParsedFile, span: Span, text: str) -> Harness 
     needs.labels.add(scope.main)
     for row in rows:
         _meet(row, needs, mine, setting.doubtful)
-    return _put_together(file, rows, needs, setting.lines, origin, scope, mine,
+    return _put_together(rows, needs, setting, own_place, scope, mine,
                          Harness("", rows, 0, len(prefix), len(text), frozenset(mine), needs.guessed,
                                  scope.arch not in ("65816", "")))
 
@@ -201,8 +204,9 @@ def _meet(row: Row, needs: Needs, mine: set[str], doubtful: bool) -> None:
         row.sent = kept + "\n" * row.line.rows + extra
 
 
-def _put_together(file: ParsedFile, rows: list[Row], needs: Needs, head: tuple[str, ...], origin: int, scope: Any,
+def _put_together(rows: list[Row], needs: Needs, setting: Setting, own_place: bool, scope: Scope,
                   mine: set[str], harness: Harness) -> Harness | None:
+    origin, head = needs.origin, setting.lines
     for row in rows:
         if row.unsure and any(isinstance(s, Directive) and s.name in ("if", "elseif") for s in row.line.statements):
             return None
@@ -210,6 +214,9 @@ def _put_together(file: ParsedFile, rows: list[Row], needs: Needs, head: tuple[s
     subs = {match[1] for match in NAME.finditer(code) if match[1].startswith(".")} - mine
     marks = {match[1] for line in code.split("\n") for match in _MARKS.finditer(line)}
     lines = [*head, f"org ${origin:06X}"]
+    if not own_place and scope.arch in ("65816", "") and setting.mapper in ("", "lorom", "hirom", "exlorom", "exhirom"):
+        # The same addresses near the start of the image: Asar fills an image up to where it writes, some 7 ms for 4 MB.
+        lines[-1:] = ["org $808000", f"base ${origin:06X}"]
     if scope.arch not in ("65816", ""):
         lines.append(f"arch {scope.arch}")
     lines += "\n".join(needs.before).replace(NEAR, f"${origin + min(2 * len(rows), 0x60):06X}").split("\n")

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nayru_asar.sources import WRAPPER
+from nayru_asar.sources import WRAPPER, is_source
 from nayru_lsp.asm.parser import parse_text
 from nayru_lsp.asm.syntax import Assignment, Directive, Label, Line
 from nayru_lsp.asm.text import SourceText
@@ -76,6 +76,9 @@ class Texts:
             found = self._parsed[path] = parse_text(path, SourceText.of(text))
         return found
 
+    def is_source(self, path: str) -> bool:
+        return path in self._project.files or is_source(path)
+
     def start_of(self, file: ParsedFile, line: int) -> int:
         """Offset of the start of Asar's line ``line``, which ends at LF only; clamped to the text."""
         starts = self._starts.get(file.path)
@@ -87,8 +90,13 @@ class Texts:
 
 def said(answer: Mapping[str, Any]) -> list[Said]:
     """All errors, then all warnings, in Asar's order."""
-    return [Said(name, text, block, path, line, callers, kind == "warnings")
-            for kind in ("errors", "warnings") for name, text, block, path, line, callers in answer[kind]]
+    out = []
+    for kind in ("errors", "warnings"):
+        for name, text, block, path, line, callers in answer[kind]:
+            if callers and path != callers[-1][0] and "/" not in path:      # 2.0 names the file that is missing
+                path, line, _ = callers[-1]
+            out.append(Said(name, text, block, path, line, callers, kind == "warnings"))
+    return out
 
 
 def problems_of(answer: Mapping[str, Any], root: Root, texts: Texts, *, generation: int, image: bool,
@@ -201,8 +209,8 @@ def place(one: Said, root: Root, texts: Texts, generation: int) -> Problem:
     related = []
     for path, number, what in one.callers if generation != 3 or in_macro else ():
         caller = texts.get(path)
-        if caller is None or (path, number) == (one.path, one.line):
-            continue
+        if caller is None or (path, number) == (one.path, one.line) or what.startswith("in block"):
+            continue        # 2.0 lists includes as well: the file's own path says as much
         at, calling = caller.line_at(texts.start_of(caller, number))
         if generation == 3 and "%" not in calling.raw:
             continue        # 1.91 goes on naming the caller of an earlier error
@@ -214,7 +222,10 @@ def place(one: Said, root: Root, texts: Texts, generation: int) -> Problem:
 
 def _line_of(one: Said, file: ParsedFile, texts: Texts, generation: int) -> tuple[int, Line, bool]:
     """(absolute start, logical line, inside a macro's body). 1.91 counts lines of macro bodies one too small."""
-    start, line = file.line_at(texts.start_of(file, one.line))
+    start, line = file.line_at(texts.start_of(file, one.line) if one.line >= 0 else file.text.length)
+    if one.line < 0 and not line.raw.strip() and start:     # the end of the file: its last line with text
+        tail = file.text.slice(file.text.length - 4096, file.text.length)
+        start, line = file.line_at(file.text.length - len(tail) + max(0, len(tail.rstrip()) - 1))
     if generation != 3 or one.line < 0:
         return start, line, bool(file.scope_at(start).macro)
     after, next_line = file.line_at(texts.start_of(file, one.line + 1))

@@ -12,7 +12,6 @@ from nayru_asar.judge import Absent, Asar
 from nayru_asar.library import BASE_BYTES
 from nayru_asar.problems import READS_IMAGE, USES_FREESPACE, Texts, problems_of, said, whole_root
 from nayru_asar.sources import Reader, Sources, candidates, collect, unsent
-
 from nayru_lsp.hookspecs import Problem, Root, Severity, Snapshot, WorkerDied, WorkerError, WorkerTimeout
 
 ROUNDS = 8              # how often files that Asar asked for are fetched and the root is assembled anew
@@ -28,6 +27,7 @@ class Validator:
         self.asar = asar
         self.reader = Reader()
         self._extra: dict[str, tuple[str, ...]] = {}
+        self._wants_image: set[Root] = set()        # roots that ran for ever because their image is not here
 
     async def run(self, snapshot: Snapshot, root: Root) -> tuple[list[Problem], dict[str, Any] | None]:
         """(Problems, Asar's last answer or None). Nothing is said when there is no Asar; the status says it."""
@@ -43,6 +43,8 @@ class Validator:
             texts = Texts(snapshot.project, sources.files)
             if root.path not in sources.files:
                 return [], None     # the file is gone
+            if root in self._wants_image:
+                return [_image_wanted(root, texts)], None
             if not asar.fenced and (refusal := _refused(sources, root, texts)):
                 return [refusal], None
             try:
@@ -50,6 +52,9 @@ class Validator:
             except Absent:
                 return [], None
             except WorkerTimeout:
+                if not sources.image and _reads_image(sources, texts):
+                    self._wants_image.add(root)
+                    return [_image_wanted(root, texts)], None
                 return [whole_root(root, texts, f"Asar did not come to an end within {asar.project_timeout:g} seconds "
                                    "and was stopped: an endless loop, or too much to expand "
                                    "(asar.project_timeout sets the limit).")], None
@@ -98,11 +103,19 @@ def fence_of(snapshot: Snapshot, root: Root) -> tuple[str, ...]:
     return (*(folders or (root.path.rpartition("/")[0] or "/",)), *config.user.outside_include_paths)
 
 
+def _reads_image(sources: Sources, texts: Texts) -> bool:
+    """Whether some source looks into the ROM (`read1` and its kin)."""
+    return any(b"read" in data and READS_IMAGE.search(data.decode("utf-8", "replace"))
+               for path, data in sources.files.items() if texts.is_source(path))
+
+
+def _image_wanted(root: Root, texts: Texts) -> Problem:
+    return whole_root(root, texts, "Asar cannot judge this root: what it does depends on the ROM that it reads, and no "
+                      "base image is named. Set base_image in nayru.toml.", Severity.INFORMATION)
+
+
 def _problems(answer: Mapping[str, Any], root: Root, texts: Texts, sources: Sources) -> list[Problem]:
-    reads = False
-    if not sources.image:
-        reads = any(b"read" in data and READS_IMAGE.search(data.decode("utf-8", "replace"))
-                    for path, data in sources.files.items() if texts.get(path) is not None) is True
+    reads = not sources.image and _reads_image(sources, texts)
     generation = 3 if answer["version"] < 20000 else 4
     return problems_of(answer, root, texts, generation=generation, image=bool(sources.image), reads_image=reads)
 
