@@ -16,6 +16,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
+from sys import getsizeof
 from typing import NamedTuple
 
 from nayru_lsp.assist.local_items import DATA, Words, items_of_line
@@ -24,6 +25,8 @@ REACH = 6               # lines of context on either side that a key can see
 EXAMPLES = 48           # positions that vote for one key
 CROWD = 400             # a key seen more often than this finds no places to align with
 DATA_RUN = 16           # of a longer run of data lines only this many are indexed
+MOST_SEGMENTS = 8
+TEXT_BYTES = 800        # what one different line costs, measured
 _MASK = 0xFFFFFFFF
 
 
@@ -115,7 +118,8 @@ def key_hashes(words: Words, texts: Sequence[int], gaps: Sequence[int], below: b
     for number, key in enumerate(KEYS):
         if key.below and not below:
             return
-        yield [hash(parts) & _MASK for parts in zip(repeat(number, n), *(columns[c] for c in key.columns))]
+        yield [hash(parts) & _MASK for parts in zip(
+            repeat(number, n), *(columns[c] for c in key.columns), strict=True)]
 
 
 @dataclass(slots=True)
@@ -140,24 +144,31 @@ class Piece:
 
 @dataclass(slots=True)
 class File:
-    """``lines`` is the text as last told; ``pieces`` cover the ``rows`` lines of the version indexed, of which the
-    first ``head`` and the last ``tail`` stand unchanged in ``lines`` (both are ``rows`` when nothing changed)."""
+    """``pieces`` cover the ``rows`` lines of the version indexed, of which the first ``head`` and the last ``tail``
+    stand unchanged in ``lines``, the text as last told (both are ``rows`` when nothing changed)."""
 
-    lines: list[str]
+    text: str | list[str]       # one string until somebody asks for the lines: that is smaller
     pieces: list[Piece] = field(default_factory=list)
     rows: int = 0
     head: int = 0
     tail: int = 0
 
     @property
+    def lines(self) -> list[str]:
+        if isinstance(self.text, str):
+            self.text = split_lines(self.text)
+        return self.text
+
+    @property
     def dirty(self) -> bool:
-        return self.rows != len(self.lines) or self.head < self.rows
+        return not isinstance(self.text, str) and (self.rows != len(self.text) or self.head < self.rows)
 
 
 class Index:
     """All that is known of the workspace. Not thread-safe; lives in one worker process."""
 
-    def __init__(self, cap: int = 120_000) -> None:
+    def __init__(self, cap_mb: int = 60) -> None:
+        """``cap_mb``: `add` takes no further files once about this much memory is used."""
         self.words = Words()
         self.text = array("i")          # position -> text number
         self.gap = bytearray()
@@ -166,11 +177,18 @@ class Index:
         self.alive = bytearray()
         self.segments: list[Segment] = []
         self.files: dict[str, File] = {}
-        self.cap = cap
+        self.cap = cap_mb * 1_000_000
+        self.told = 0                   # bytes of the files given to `add`
         self.living = 0
-        self.definitions: dict[str, int] = {}
+        self.definitions: dict[str, int] = {}       # label name -> how often it is defined
+        self.commonest: dict[tuple[str, int], tuple[int, list[int]]] = {}      # a memo of `local_candidates`
         self._routines = 0
         self._fresh: list[tuple[int, int]] = []
+
+    @property
+    def size(self) -> int:
+        """About how many bytes all this takes: keys and columns per position, a text with its parts, the sources."""
+        return (8 * len(KEYS) + 60) * len(self.text) + TEXT_BYTES * len(self.words.items) + self.told
 
     # --- telling ---------------------------------------------------------------------------------------------------
 
@@ -178,12 +196,13 @@ class Index:
         """Index whole files; how many were taken (0: the cap is reached)."""
         taken = 0
         for path, text in files:
-            if self.living >= self.cap:
+            if self.size > self.cap:
                 break
             self.forget(path)
             lines = split_lines(text)
             rows = len(lines)
-            self.files[path] = File(lines, [self._append(lines, 0, rows)], rows, rows, rows)
+            self.files[path] = File(text, [self._append(lines, 0, rows)], rows, rows, rows)
+            self.told += getsizeof(text)
             taken += 1
         self._seal()
         return taken
@@ -308,8 +327,8 @@ class Index:
         if not self._fresh:
             return
         makers = [
-            key_hashes(self.words, self.text[first - REACH : last + REACH], self.gap[first - REACH : last + REACH], True)
-            for first, last in self._fresh
+            key_hashes(self.words, self.text[a - REACH : b + REACH], self.gap[a - REACH : b + REACH], True)
+            for a, b in self._fresh
         ]
         arrays = []
         for hashes in zip(*makers, strict=True):        # one key type at a time: the lists are big
@@ -321,7 +340,7 @@ class Index:
         self._fresh.clear()
         while len(self.segments) > 1:
             older, newer = self.segments[-2:]
-            if older.end - older.start > 4 * (newer.end - newer.start):
+            if older.end - older.start > 2 * (newer.end - newer.start) and len(self.segments) <= MOST_SEGMENTS:
                 break
             self.segments[-2:] = [_merge(older, newer, self.alive)]
 
@@ -355,7 +374,7 @@ class Index:
         return out
 
     def find(self, key: int, value: int, near: int) -> tuple[list[int], int]:
-        """(at most `EXAMPLES` positions, nearest first side by side: two thirds before ``near``; how many there are)."""
+        """(at most `EXAMPLES` positions, those nearest to ``near``, two thirds before it; how many there are)."""
         low_key, high_key = value << 32, (value + 1) << 32
         found: list[int] = []
         total = 0
@@ -381,8 +400,9 @@ class Index:
 
 def _merge(older: Segment, newer: Segment, alive: bytearray) -> Segment:
     arrays = []
+    dead = alive.count(0, older.start, older.end) > (older.end - older.start) // 8
     for a, b in zip(older.arrays, newer.arrays, strict=True):
-        column = [entry for entry in a if alive[entry & _MASK]]
+        column = [entry for entry in a if alive[entry & _MASK]] if dead else a.tolist()
         column.extend(b)
         column.sort()               # two sorted runs: one merge
         arrays.append(array("Q", column))

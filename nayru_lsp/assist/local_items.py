@@ -12,7 +12,10 @@ hundred thousand lines in a second or two, and equal lines must come out equal.
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Iterator
+from itertools import pairwise
+from sys import intern
 from typing import NamedTuple
 
 OPCODE, COMMAND, LABEL, MACRO, DATA, DEFINE = range(6)
@@ -70,7 +73,7 @@ def _code(line: str) -> tuple[str, list[str]]:
         if mark == ":" and line[match.start() - 1 : match.end() + 1] == " : ":
             cuts.append(match.start())
     edges = [-1, *cuts, end]
-    return line[:end], [line[a + 1 : b] for a, b in zip(edges, edges[1:], strict=False)]
+    return line[:end], [line[a + 1 : b] for a, b in pairwise(edges)]
 
 
 def tokens_of(text: str) -> list[str]:
@@ -173,7 +176,12 @@ def _label(text: str) -> Item:
 
 
 _memo: dict[str, tuple[tuple[Item, ...], int]] = {}
-_MEMO_CAP = 60_000
+_MEMO_CAP = 12_000
+
+
+def forget_lines() -> None:
+    """Empty the memo: after indexing, what it holds is mostly of files that nobody looks at."""
+    _memo.clear()
 
 
 def items_of_line(line: str) -> tuple[tuple[Item, ...], int]:
@@ -182,11 +190,11 @@ def items_of_line(line: str) -> tuple[tuple[Item, ...], int]:
     if found is None:
         if len(_memo) >= _MEMO_CAP:
             _memo.clear()
-        found = _memo[line] = _read_line(line)
+        found = _memo[line] = read_line(line)
     return found
 
 
-def _read_line(line: str) -> tuple[tuple[Item, ...], int]:
+def read_line(line: str) -> tuple[tuple[Item, ...], int]:
     body, statements = _code(line[:1000])
     items: list[Item] = []
     match = _LABEL.match(body)
@@ -208,6 +216,20 @@ def _read_line(line: str) -> tuple[tuple[Item, ...], int]:
     if items:
         return tuple(items), 0
     return (), 2 if ";" in line else 1
+
+
+def leading_label(typed: str) -> tuple[str, str]:
+    """(whole labels with the blanks behind them, the rest) of a line typed so far; a label that the cursor touches is
+    still being typed and belongs to the rest."""
+    end = 0
+    while match := _LABEL.match(typed[end:]):
+        behind = end + match.end()
+        if behind >= len(typed) or not typed[behind].isspace():
+            break
+        while behind < len(typed) and typed[behind].isspace():
+            behind += 1
+        end = behind
+    return typed[:end], typed[end:]
 
 
 def item_of(text: str) -> Item | None:
@@ -238,19 +260,17 @@ class Words:
     def __init__(self) -> None:
         self.ids: dict[str, int] = {}
         self.items: list[Item] = []
-        self.shape: list[int] = []
-        self.head: list[int] = []
-        self.operand: list[int] = []
-        self.context: list[int] = []
-        self.label: list[int] = []                  # 1 for labels
-        self.count: list[int] = []                  # examples alive with this text
-        self.operands: dict[str, int] = {}          # operand -> count
-        self.pairs: dict[tuple[str, str], int] = {}     # (head, operand) -> count
+        self.shape = array("i")
+        self.head = array("i")
+        self.operand = array("i")
+        self.context = array("i")
+        self.label = bytearray()                        # 1 for labels
+        self.count = array("i")                         # examples alive with this text
         self._names: dict[str, int] = {}
-        self.names: list[str] = []
+        self.names: list[str] = []                      # shapes, heads and operands, numbered together
+        self.uses = array("i")                          # examples alive with this operand
         self.by_shape: dict[int, list[int]] = {}
         self.by_head: dict[int, list[int]] = {}
-        self.raw: dict[int, str] = {}               # a text's own spelling where it has blanks that `text` has not
         self._tokens: dict[int, list[str]] = {}
         self.add(Item("", "", "", "", "", COMMAND))
 
@@ -259,13 +279,21 @@ class Words:
         if found is None:
             found = self._names[text] = len(self.names)
             self.names.append(text)
+            self.uses.append(0)
         return found
+
+    def named(self, text: str) -> int:
+        """The number of a name, -1 when nothing has it."""
+        return self._names.get(text, -1)
 
     def add(self, item: Item) -> int:
         """The number of ``item``, new or old."""
         found = self.ids.get(item.text)
         if found is not None:
             return found
+        text, shape_text, head_text, operand_text, operand_shape, kind = item
+        item = Item(text, intern(shape_text), intern(head_text), text if operand_text == text else intern(operand_text),
+                    intern(operand_shape), kind)        # equal parts of different lines share one string
         number = self.ids[item.text] = len(self.items)
         self.items.append(item)
         shape = self.name(item.shape)
@@ -284,11 +312,7 @@ class Words:
     def tally(self, number: int, step: int) -> None:
         """Count an example in (+1) or out (-1)."""
         self.count[number] += step
-        item = self.items[number]
-        if item.operand:
-            operands, pairs, pair = self.operands, self.pairs, (item.head, item.operand)
-            operands[item.operand] = operands.get(item.operand, 0) + step
-            pairs[pair] = pairs.get(pair, 0) + step
+        self.uses[self.operand[number]] += step
 
     def tokens(self, number: int) -> list[str]:
         found = self._tokens.get(number)

@@ -1,0 +1,245 @@
+"""How good the embedded next-line predictor is, as a program: ``python -m tests.bench.prediction --corpus DIR``.
+
+``DIR`` holds one folder per project. From each project at most ``--positions`` lines are drawn by fixed rules: a quota
+per kind of line, no lines from dumps (mostly data, definitions or one-line patches), none whose six-line window stands
+in another project too. The drawn lines are deleted from the tree in ``--folds`` parts; each part is asked with an index
+built without it, the cursor where the line was. What counts is the whole line, equal after `normalised`.
+
+Modes: *full* sees the code after the cursor; *prefix* does not, but later lines of the file are known; *tail* does not
+and no later line of the file may speak, as when typing at a file's end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from nayru_lsp.assist.local_candidates import Field, Place, gather, place_at
+from nayru_lsp.assist.local_index import Index, split_lines
+from nayru_lsp.assist.local_items import DATA, DEFINE, KIND_NAMES, items_of_line, normalised
+from nayru_lsp.assist.local_rank import Ranked, rank
+
+PROJECTS = ("Oracle-of-Secrets", "RandomMetroidSolver", "SA1-Root", "SMW-SA1-Pack", "SpriteToolSuperDelux",
+            "wide-snes", "SNES-ROM-Framework")
+ALSO_KNOWN = ("sm_disassembly", "SMWDisX")      # a window that stands here is no test of anything
+QUOTA = {"opcode": 0.70, "label": 0.08, "command": 0.06, "macro": 0.06, "data": 0.06, "define": 0.04}
+MODES = ("full", "prefix", "tail")
+
+
+@dataclass(frozen=True)
+class Target:
+    path: str
+    row: int
+    text: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """One position asked in one mode."""
+
+    project: str
+    target: Target
+    mode: str
+    index: Index
+    place: Place
+    field: Field
+    ranked: list[Ranked]
+    seconds: float
+
+    @property
+    def right(self) -> bool:
+        return bool(self.ranked) and self.ranked[0].text == self.target.text
+
+
+def load(folder: Path) -> dict[str, str]:
+    """The project's ``.asm`` files by path, in path order."""
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".asm" and path.is_file())
+    return {path.as_posix(): path.read_text("utf-8", "replace") for path in files}
+
+
+def windows(lines: list[str]) -> Iterator[tuple[int, str]]:
+    """(row, its six-line window: three lines above, itself, two below) for each line of code."""
+    rows = [(row, normalised(line)) for row, line in enumerate(lines)]
+    rows = [(row, text) for row, text in rows if text]
+    texts = [text for _, text in rows]
+    for spot, (row, _) in enumerate(rows):
+        yield row, "\n".join(texts[max(0, spot - 3) : spot + 3])
+
+
+def is_dump(lines: list[str]) -> bool:
+    items = [item for line in lines for item in items_of_line(line)[0]]
+    kinds = Counter(item.kind for item in items)
+    patches = sum(item.head.startswith("org") for item in items)
+    return len(items) < 20 or kinds[DATA] + kinds[DEFINE] > 0.6 * len(items) or patches > 0.25 * len(items)
+
+
+def draw(files: dict[str, str], count: int, known: set[int], seed: int) -> list[Target]:
+    """At most ``count`` targets; ``known`` holds the hashes of windows that other projects have too."""
+    by_kind: dict[str, list[Target]] = {kind: [] for kind in QUOTA}
+    for path, text in files.items():
+        lines = split_lines(text)
+        if is_dump(lines):
+            continue
+        for row, window in windows(lines):
+            if hash(window) not in known:
+                items = items_of_line(lines[row])[0]
+                by_kind[KIND_NAMES[items[-1].kind]].append(Target(path, row, normalised(lines[row]), KIND_NAMES[items[-1].kind]))
+    chance = random.Random(seed)
+    out: list[Target] = []
+    for kind, share in QUOTA.items():
+        if kind != "opcode":
+            pool = by_kind[kind]
+            out += chance.sample(pool, min(len(pool), round(share * count)))
+    pool = by_kind["opcode"]
+    out += chance.sample(pool, min(len(pool), count - len(out)))
+    chance.shuffle(out)
+    return out
+
+
+def known_windows(corpus: Path, names: list[str]) -> dict[str, set[int]]:
+    """For each name the hashes of all windows of the *other* projects."""
+    own: dict[str, set[int]] = {}
+    for name in [*names, *ALSO_KNOWN]:
+        own[name] = {hash(window) for text in load(corpus / name).values() for _, window in windows(split_lines(text))}
+    counts: Counter[int] = Counter()
+    for hashes in own.values():
+        counts.update(hashes)
+    return {name: {value for value in own[name] if counts[value] > 1} for name in names}
+
+
+def ask(project: str, files: dict[str, str], targets: list[Target], folds: int, modes: tuple[str, ...]) -> Iterator[Case]:
+    for fold in range(folds):
+        part = targets[fold::folds]
+        gone: dict[str, set[int]] = {}
+        for target in part:
+            gone.setdefault(target.path, set()).add(target.row)
+        tree = {
+            path: [line for row, line in enumerate(split_lines(text)) if row not in gone.get(path, ())]
+            for path, text in files.items()
+        }
+        index = Index(1000)
+        index.add((path, "\n".join(lines)) for path, lines in tree.items())
+        for target in part:
+            row = target.row - sum(other < target.row for other in gone[target.path])
+            for mode in modes:
+                begin = time.perf_counter()
+                place = place_at(index, tree[target.path], row, path=target.path, suffix=mode == "full",
+                                 tail=mode == "tail")
+                field = gather(index, place)
+                ranked = rank(index, place, field)
+                yield Case(project, target, mode, index, place, field, ranked, time.perf_counter() - begin)
+
+
+def copied(case: Case) -> str:
+    """The floor: the line that followed, in the same file, the longest run of lines equal to those above."""
+    index, above = case.index, case.place.above
+    best, line = 0, ""
+    for piece in index.files[case.target.path].pieces:
+        for position in range(piece.start, piece.end):
+            length = 0
+            while length < min(12, len(above)) and position - 1 - length >= piece.start \
+                    and index.text[position - 1 - length] == above[length]:
+                length += 1
+            if length > best and not case.place.near - 4 <= position <= case.place.near + 10:
+                best, line = length, index.words.items[index.text[position]].text
+    return line
+
+
+@dataclass
+class Row:
+    """What is kept of a case."""
+
+    project: str
+    kind: str
+    mode: str
+    rank: int           # of the right line, 0 the best; -1 not among the candidates
+    confidence: float
+    seconds: float
+    candidates: int
+    copied: bool        # the floor has it right
+
+
+def row_of(case: Case) -> Row:
+    texts = [ranked.text for ranked in case.ranked]
+    rank_ = texts.index(case.target.text) if case.target.text in texts else -1
+    confidence = case.ranked[0].probability if case.ranked else 0.0
+    return Row(case.project, case.target.kind, case.mode, rank_, confidence, case.seconds, len(texts),
+               copied(case) == case.target.text)
+
+
+def report(rows: list[Row], threshold: float) -> str:
+    out = ["mode    n     floor EM    EM3   EM5   held  cands | spoken right  @.3        @.7        @.9        | P@10 P@20 P@40 | ms p50  p95"]
+    for mode in MODES:
+        part = [row for row in rows if row.mode == mode]
+        if not part:
+            continue
+        n = len(part)
+        exact = [sum(0 <= row.rank < k for row in part) / n * 100 for k in (1, 3, 5)]
+        held = sum(row.rank >= 0 for row in part) / n * 100
+        speak = []
+        for level in (threshold, 0.3, 0.7, 0.9):
+            spoken = [row for row in part if row.confidence >= level]
+            right = sum(row.rank == 0 for row in spoken)
+            speak.append(f"{len(spoken) / n * 100:5.1f} {right / max(1, len(spoken)) * 100:5.1f}")
+        part.sort(key=lambda row: -row.confidence)
+        top = [sum(row.rank == 0 for row in part[: n * q // 100]) / max(1, n * q // 100) * 100 for q in (10, 20, 40)]
+        times = sorted(row.seconds * 1000 for row in part)
+        out.append(
+            f"{mode:7} {n:5} {sum(row.copied for row in part) / n * 100:5.1f} {exact[0]:5.1f} {exact[1]:5.1f} {exact[2]:5.1f} {held:5.1f} "
+            f"{statistics.mean(row.candidates for row in part):5.0f}  | {'  '.join(speak)} | "
+            f"{' '.join(f'{value:4.0f}' for value in top)} | {times[n // 2]:5.2f} {times[n * 95 // 100]:5.2f}"
+        )
+        kinds = []
+        for kind in KIND_NAMES:
+            of_kind = [row for row in part if row.kind == kind]
+            if of_kind:
+                kinds.append(f"{kind} {sum(row.rank == 0 for row in of_kind) / len(of_kind) * 100:.1f}/{len(of_kind)}")
+        out.append("        " + ", ".join(kinds))
+        names = []
+        for name in PROJECTS:
+            of_name = [row for row in part if row.project == name]
+            if of_name:
+                names.append(f"{name} {sum(row.rank == 0 for row in of_name) / len(of_name) * 100:.1f}")
+        out.append("        " + ", ".join(names))
+        tenths = []
+        for tenth in range(10):
+            inside = [row for row in part if tenth / 10 <= row.confidence < (tenth + 1) / 10 + (tenth == 9)]
+            if inside:
+                tenths.append(f"{statistics.mean(row.confidence for row in inside):.2f}/"
+                              f"{sum(row.rank == 0 for row in inside) / len(inside):.2f}")
+        out.append("        calibration (said/was): " + " ".join(tenths))
+    return "\n".join(out)
+
+
+def cases(corpus: Path, names: list[str], positions: int, folds: int, modes: tuple[str, ...], seed: int = 20261101) -> Iterator[Case]:
+    known = known_windows(corpus, names)
+    for name in names:
+        files = load(corpus / name)
+        yield from ask(name, files, draw(files, positions, known[name], seed), folds, modes)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--projects", nargs="*", default=list(PROJECTS))
+    parser.add_argument("--positions", type=int, default=600)
+    parser.add_argument("--folds", type=int, default=6)
+    parser.add_argument("--modes", nargs="*", default=list(MODES), choices=MODES)
+    parser.add_argument("--threshold", type=float, default=0.5)
+    options = parser.parse_args()
+    names = [name for name in options.projects if (options.corpus / name).is_dir()]
+    begin = time.perf_counter()
+    rows = [row_of(case) for case in cases(options.corpus, names, options.positions, options.folds, tuple(options.modes))]
+    print(report(rows, options.threshold))
+    print(f"{len(rows)} answers in {time.perf_counter() - begin:.0f} s; projects: {', '.join(names)}")
+
+
+if __name__ == "__main__":
+    main()
