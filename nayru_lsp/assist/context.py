@@ -160,7 +160,7 @@ def fragments(snapshot: Snapshot, file: ParsedFile, offset: int) -> tuple[Fragme
     visible = file.text.line_start(max(0, (line - LEAST_LINES) // ANCHOR_LINES * ANCHOR_LINES))
     told = []
     for name in names:
-        for symbol in project.definitions(name)[:1]:
+        for symbol in (project.definitions(name) or project.definitions(f"{name}()"))[:1]:
             if symbol.path == file.path and visible <= symbol.span[0] <= offset:
                 continue
             if text := _told(symbol):
@@ -241,18 +241,12 @@ def _told(symbol: Symbol) -> str:
     if symbol.kind in ("assignment", "define"):
         head = f"{symbol.name} = {symbol.detail.strip()}"
     elif symbol.kind in ("macro", "function"):
-        head = f"{symbol.kind} {symbol.short.strip('%()')}{_signature(symbol)}"
+        head = f"{symbol.kind} {symbol.short.strip('%()')}({symbol.detail.strip('()')})"
     elif symbol.kind in ("label", "struct") and doc:
         head = f"{symbol.name}:" if symbol.kind == "label" else f"struct {symbol.name}"
     else:
         return ""
     return _one_line(f"{head}  ; {doc}" if doc else head)
-
-
-def _signature(symbol: Symbol) -> str:
-    detail = symbol.detail.strip()
-    at = detail.find("(")
-    return detail[at:] if at >= 0 else ""
 
 
 def _one_line(text: str) -> str:
