@@ -5,7 +5,7 @@ set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 parts=("$@")
 # The long ones first, beside each other: train mostly waits for the network and the disk, ollama for the processor.
-[ $# -gt 0 ] || parts=(ollama train vscode asar nvim bsnes)
+[ $# -gt 0 ] || parts=(ollama train vscode asar nvim bsnes extension)
 for part in "${parts[@]}"; do
   [ -x "$here/$part/build.sh" ] || { echo "tools: no such part: $part (there are: $(cd "$here" && echo */ | tr -d /))" >&2; exit 2; }
 done

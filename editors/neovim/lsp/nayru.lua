@@ -1,7 +1,8 @@
--- Neovim 0.11's own configuration form: `vim.lsp.enable("nayru")` reads this file.
+-- Neovim 0.11's own configuration form, for `vim.lsp.enable("nayru")` without this plugin's `setup`.
 return {
   cmd = { "nayru", "serve" },
   filetypes = { "asm65816" },
-  root_markers = { "nayru.toml", ".git" },
-  workspace_required = false,
+  root_dir = function(buffer, found)
+    require("nayru").root_dir(buffer, found)
+  end,
 }

@@ -61,6 +61,20 @@ function M.status_text()
   return text
 end
 
+--- The project's folder: where nayru.toml stands, else the repository, else the file's own folder (but never a home or
+--- a whole disk: those are no projects, and all their files would be read).
+function M.root_dir(buffer, found)
+  local name = vim.api.nvim_buf_get_name(buffer)
+  local root = vim.fs.root(buffer, { "nayru.toml" }) or vim.fs.root(buffer, { ".git" })
+  if not root and name ~= "" then
+    local folder = vim.fs.dirname(vim.fs.normalize(name))
+    if folder ~= vim.fs.normalize(vim.uv.os_homedir() or "/") and folder ~= vim.fs.dirname(folder) then
+      root = folder
+    end
+  end
+  found(root)
+end
+
 local function configuration()
   local capabilities = vim.lsp.protocol.make_client_capabilities()
   -- Neovim 0.11 has no inline completion of its own; ghost.lua speaks it.
@@ -68,7 +82,7 @@ local function configuration()
   return {
     cmd = M.server_command(),
     filetypes = { "asm65816" },
-    root_markers = { "nayru.toml", ".git" },
+    root_dir = M.root_dir,
     capabilities = capabilities,
     init_options = M.options.settings,
     handlers = { ["nayru/status"] = on_status },
