@@ -154,7 +154,7 @@ Loud:
     path, offset = fixture.cursor
     found = {f.title: f.text for f in context.fragments(snapshot, snapshot.project.files[path], offset)}
     assert found["symbols"].split("\n") == [
-        "macro wait(n)", "!frames = 60", "Lives = $7E0DBE  ; how often Link may fall", "Loud:  ; plays a sound"]
+        "macro wait(n)", "!frames = 60", "Lives = $7E0DBE ; how often Link may fall", "Loud: ; plays a sound"]
     assert found[context.STATE] == "; Asar 1.91, A 8-bit"
 
 
