@@ -454,7 +454,7 @@ def _model(arguments: argparse.Namespace) -> int:
 
 def _doctor(arguments: argparse.Namespace) -> int:
     where = places(arguments)
-    rows: list[tuple[str, str, str]] = []       # what, state ("ok", "missing", "wrong"), text
+    rows: list[tuple[str, str, str]] = []       # what, state ("ok", "info", "missing", "wrong"), text
     try:
         user = read_user(where, must_exist=bool(arguments.config))
         rows.append(("configuration", "ok", where.config_file if os.path.exists(where.config_file) else
@@ -473,7 +473,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
     if not plugins.records:
         rows.append(("plugins", "missing", "none is installed"))
     for name, text in plugins.call_each("nayru_status"):
-        rows.append((name, "ok", str(text)))
+        rows.append((name, "info", str(text)))
     from nayru_lsp import cli_assist
     status = asyncio.run(cli_assist.model_status(user))
     rows.append(("model", "ok" if status["ok"] else "missing", status["text"]))
@@ -487,14 +487,13 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 def _print_table(rows: list[tuple[str, str, str]]) -> None:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, show_header=False, pad_edge=False)
+    console = Console(soft_wrap=True, highlight=False)
+    width = max(len(what) for what, _, _ in rows)
     for what, state, text in rows:
-        style = {"ok": "green", "missing": "yellow"}.get(state, "red")
-        table.add_row(what, Text(state, style=style), Text(text))
-    Console(soft_wrap=True).print(table)
+        style = {"ok": "green", "info": "cyan", "missing": "yellow"}.get(state, "red")
+        console.print(Text.assemble(f"{what:{width}}  ", (f"{state:8}", style), text))
 
 
 def _demo(arguments: argparse.Namespace) -> int:

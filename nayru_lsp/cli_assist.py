@@ -17,16 +17,17 @@ from nayru_lsp import prompt
 from nayru_lsp.__main__ import load
 from nayru_lsp.asm.text import Span
 from nayru_lsp.assist import ollama_client
-from nayru_lsp.assist.models import Models
+from nayru_lsp.assist.models import PREDICTOR, Models
 from nayru_lsp.assist.ollama import OllamaProvider
 from nayru_lsp.config import Places, UserConfig
 from nayru_lsp.contract import Offer, ProviderError
 from nayru_lsp.plugins import Plugins
+from nayru_lsp.work import Worker
 
 
 @contextlib.asynccontextmanager
 async def _models(user: UserConfig, plugins: Plugins) -> AsyncIterator[Models]:
-    models = Models(user, plugins)
+    models = Models(user, plugins, Worker(PREDICTOR, name="predictor"))
     try:
         yield models
     finally:

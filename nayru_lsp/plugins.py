@@ -204,10 +204,6 @@ class Plugins:
         """The names of the plugins that implement ``hook``, sorted."""
         return tuple(impl.plugin_name for impl in self._implementations(hook))
 
-    def implementers(self, hook: str) -> tuple[str, ...]:
-        """The names of the plugins that implement ``hook``."""
-        return tuple(impl.plugin_name for impl in self._implementations(hook))
-
     def call_each(self, hook: str, **arguments: Any) -> Iterator[tuple[str, Any]]:
         """Call the synchronous implementations of ``hook`` here and now, by plugin name; yield what is not None."""
         for impl in self._implementations(hook):

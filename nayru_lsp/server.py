@@ -11,12 +11,13 @@ import asyncio
 import contextlib
 import inspect
 import logging
+import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from importlib import metadata
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 from lsprotocol import types
@@ -82,7 +83,10 @@ class Nayru:
         self._watch_settings = False
         self._told: set[str] = set()            # sentences shown to the user; each once
         self._check_cost: dict[str, float] = {}
-        self._status: dict[str, Any] = {}
+        self._status: dict[str, Any] = {}       # as last sent
+        self._state = ("starting", "", 0)
+        self._model = ""
+        self._root_note = ""
         self._published: dict[str, int] = {}    # path -> number of diagnostics last published
         self._wire()
 
@@ -192,11 +196,24 @@ class Nayru:
 
     def status(self, state: str, *, model: str | None = None, reason: str = "", latency_ms: int = 0) -> None:
         """``nayru/status``, when it differs from the last one."""
-        status = {"state": state, "model": model if model is not None else self._status.get("model", ""),
-                  "reason": reason, "latencyMs": latency_ms}
+        if model is not None:
+            self._model = model
+        self._state = (state, reason, latency_ms)
+        self._send_status()
+
+    def _send_status(self) -> None:
+        state, reason, latency_ms = self._state
+        status = {"state": state, "model": self._model, "latencyMs": latency_ms,
+                  "reason": "; ".join(part for part in (reason, self._root_note) if part)}
         if status != self._status:
             self._status = status
             self.ls.protocol.notify(STATUS, status)
+
+    def _note(self, note: str) -> None:
+        """A remark that stands behind the reason of every status until it changes."""
+        if note != self._root_note and self.index.done:
+            self._root_note = note
+            self._send_status()
 
     def tell(self, message: str, kind: types.MessageType = types.MessageType.Warning) -> None:
         """Show one sentence to the user, once."""
@@ -369,6 +386,7 @@ class Nayru:
 
     def _project_moved(self, paths: set[str]) -> None:
         """Files arrived, changed or went: what that means for open documents is found out in the next pause."""
+        self.assist.moved(paths - set(self.session.documents))
         for path in self.session.documents:
             self._check_soon(path, PROJECT_PAUSE)
         for path in paths - set(self.session.documents):
@@ -398,8 +416,11 @@ class Nayru:
         """Let the plugins judge every root that reaches ``path``, after a pause."""
         if not self.plugins.has("nayru_validate"):
             return
-        for root in self.session.project.roots_of(path):
+        roots = self.session.project.roots_of(path)
+        for root in roots:
             self.schedule.later(("validate", root.path), delay, partial(self._validate, root))
+        name = path.rpartition("/")[2]
+        self._note("" if roots else f"the assembler is not run on {name}: no root file reaches it")
 
     async def _validate(self, root: Root) -> None:
         session = self.session
@@ -549,9 +570,23 @@ def serve(places: Places, user: UserConfig, trouble: str = "") -> int:
     is what is wrong with ``config.toml``, to be told once."""
     # While the project is read in a thread, a key must not wait 5 ms for each turn of the interpreter lock.
     sys.setswitchinterval(0.001)
+    reader, writer = _claim_standard_streams()
     nayru = Nayru(places, user, Plugins.load(user.plugins), trouble)
-    nayru.ls.start_io()
+    nayru.ls.start_io(reader, writer)
     return 0 if nayru.ls.protocol.shut_down else 1
+
+
+def _claim_standard_streams() -> tuple[BinaryIO, BinaryIO]:
+    """Stdin and stdout for the protocol alone: what a plugin prints goes to stderr, what it reads is empty. Done by
+    descriptor, so that libraries and child processes are covered too."""
+    sys.stdout.flush()
+    reader, writer = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return reader, writer
 
 
 def client_of(params: types.InitializeParams) -> Client:

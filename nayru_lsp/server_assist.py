@@ -32,6 +32,7 @@ from nayru_lsp.prompt import RENDERER
 from nayru_lsp.samples import SampleError, SampleStore
 from nayru_lsp.session import Document, Edit
 from nayru_lsp.snapshot import Snapshot
+from nayru_lsp.work import Worker
 
 if TYPE_CHECKING:
     from nayru_lsp.assist.models import Models
@@ -98,14 +99,19 @@ class Assist:
         return None if file is None else str(file.text)
 
     async def _start_models(self) -> None:
+        from nayru_lsp.assist.models import PREDICTOR, Models  # httpx and ollama are slow to import
+
         nayru = self._nayru
-        try:
-            from nayru_lsp.assist.models import Models  # httpx and ollama are slow to import
-        except ModuleNotFoundError:     # TEMPORARY
-            nayru.status("silent", reason="there is no model yet")
-            return
-        self._models = Models(nayru.session.config.user, nayru.plugins)
+        worker = Worker(PREDICTOR, name="predictor")
+        models = self._models = Models(nayru.session.config.user, nayru.plugins, worker)
+        nayru.schedule.start(self._learn(models))
         await self._tell_model()
+
+    async def _learn(self, models: Models) -> None:
+        """Let the embedded predictor read the project, beside everything else."""
+        await models.learn(self._nayru.session.snapshot())
+        if self._models is models:
+            await self._tell_model()
 
     async def _tell_model(self) -> None:
         """What will answer, before anything is asked."""
@@ -147,8 +153,24 @@ class Assist:
     # --- documents ---------------------------------------------------------------------------------------------
 
     def changed(self, path: str, edits: Iterable[Edit]) -> None:
-        if self._events is not None and (text := self._text(path)) is not None:
-            self._events.changed(path, edits, text)
+        file = self._nayru.session.project.files.get(path)
+        if file is None:
+            return
+        if self._models is not None:
+            self._models.local.changed(path, file.text)
+        if self._events is not None:
+            self._events.changed(path, edits, str(file.text))
+
+    def moved(self, paths: Iterable[str]) -> None:
+        """Files arrived, changed or went on the disk."""
+        if self._models is None:
+            return
+        for path in paths:
+            file = self._nayru.session.project.files.get(path)
+            if file is None:
+                self._models.local.forgotten(path)
+            else:
+                self._models.local.changed(path, file.text)
 
     def saved(self, path: str) -> None:
         if self._events is not None and (text := self._text(path)) is not None:

@@ -58,6 +58,7 @@ class Index:
         self._changed = changed
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="nayru index")
         self.fence = Fence()
+        self.done = False       # the folders have been read once
 
     async def in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, partial(call, *args, **kwargs))
@@ -70,6 +71,7 @@ class Index:
                 paths = await self.in_thread(_list_sources, folder, self.fence)
                 await self.read(paths)
         finally:
+            self.done = True
             gc.freeze()     # the project stays: no later collection needs to walk it
             gc.enable()
 

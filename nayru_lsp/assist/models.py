@@ -7,21 +7,23 @@ from collections.abc import Callable, Sequence
 from nayru_lsp.asm.text import Span
 from nayru_lsp.assist.complete import Completer
 from nayru_lsp.assist.generate import Generation, generate
-from nayru_lsp.assist.local import LocalProvider
+from nayru_lsp.assist.local import Caller, LocalProvider
 from nayru_lsp.assist.ollama import OllamaProvider
 from nayru_lsp.config import UserConfig
 from nayru_lsp.contract import Provider
 from nayru_lsp.plugins import Plugins
 from nayru_lsp.snapshot import Snapshot
 
+PREDICTOR = "nayru_lsp.assist.local:serve"      # the dotted name of the predictor's process
+
 
 class Models:
-    """``close`` ends processes and connections; a closed one is not used again."""
+    """``worker`` runs `PREDICTOR`. ``close`` ends it and all connections; closed models are not used again."""
 
-    def __init__(self, user: UserConfig, plugins: Plugins) -> None:
+    def __init__(self, user: UserConfig, plugins: Plugins, worker: Caller) -> None:
         self.user = user
         self._plugins = plugins
-        self.local = LocalProvider(user.ghost)
+        self.local = LocalProvider(worker)
         self.ollama = OllamaProvider(user.ollama)
         self.completer = Completer(user, local=self.local, model=self.ollama, plugins=plugins)
 
@@ -36,6 +38,11 @@ class Models:
             note = found.reason
         local = await self.local.status()
         return "ready" if local.state == "ready" else "starting", local.model, local.reason or note
+
+    async def learn(self, snapshot: Snapshot) -> None:
+        """Let the embedded predictor read the project."""
+        if self.user.ghost.provider != "ollama":
+            await self.local.index([(path, file.text) for path, file in snapshot.project.files.items()])
 
     async def generate(self, snapshot: Snapshot, path: str, span: Span,
                        progress: Callable[[str, float], None]) -> Generation:

@@ -45,7 +45,7 @@ async def nayru_validate(snapshot, root):
 '''
 
 HOSTILE = '''
-import time
+import os, sys, time
 from nayru_lsp.hookspecs import hookimpl
 
 @hookimpl
@@ -55,6 +55,9 @@ def nayru_register_checks(register):
 
 @hookimpl
 def nayru_hover(file):
+    print("Content-Length: 3\\r\\n\\r\\n{}")
+    os.write(1, b"junk on stdout")
+    sys.stdin.read()
     time.sleep(5)
 
 @hookimpl
@@ -122,6 +125,17 @@ async def test_good_and_hostile_together(plugged: Editor) -> None:
                  "plugin hostile: nayru_configure: KeyError", "plugin hostile: nayru_hover: took longer",
                  "plugin hostile: disabled until the next start"):
         assert told in log
+
+
+async def test_a_file_that_no_root_reaches(plugged: Editor) -> None:
+    await plugged.start()
+    await plugged.ready()
+    plugged.open("alone.asm", "nop\n")
+    await plugged.diagnostics("alone.asm", 1)
+    await plugged.hear("nayru/status", lambda status: "no root file reaches it" in str(status))
+    plugged.change("alone.asm", 2, (None, "lorom\norg $8000\nnop\n"))
+    await plugged.diagnostics("alone.asm", 2, lambda found: bool(found))
+    await plugged.hear("nayru/status", lambda status: "no root file reaches it" not in str(status))
 
 
 async def test_validation_follows_the_text(plugged: Editor) -> None:
