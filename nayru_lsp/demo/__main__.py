@@ -60,7 +60,7 @@ class Desk:
                        types.CLIENT_REGISTER_CAPABILITY, types.WINDOW_WORK_DONE_PROGRESS_CREATE):
             answers[silent] = _nothing
         for method, answer in answers.items():
-            self.client.feature(method)(answer)
+            self.client.feature(method)(_function(answer))
 
     def _published(self, params: types.PublishDiagnosticsParams) -> None:
         self.diagnostics[params.uri] = list(params.diagnostics)
@@ -143,6 +143,13 @@ class Desk:
     async def command(self, name: str, *arguments: Any) -> Any:
         return _plain(await asyncio.wait_for(self.client.workspace_execute_command_async(
             types.ExecuteCommandParams(command=name, arguments=list(arguments))), PATIENCE))
+
+
+def _function(method: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A plain function: pygls marks what it registers, and a bound method takes no marks."""
+    def heard(params: Any) -> Any:
+        return method(params)
+    return heard
 
 
 def _nothing(params: Any) -> None:
