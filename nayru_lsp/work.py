@@ -66,11 +66,12 @@ class _Job:
 
 
 class Worker:
-    """``target`` is "package.module:factory". In the child, ``factory(**options)`` is called once and returns
-    ``handle(request) -> answer``. Calls queue; a cancelled call kills the child only if it has already begun.
+    """``target`` is "package.module:factory", or "/path/module.py:factory" for a module that is light only without the
+    package around it. In the child, ``factory(**options)`` is called once and returns ``handle(request) -> answer``. Calls queue; a cancelled call kills the child only if it has already begun.
 
     ``starts`` counts the children started so far: a caller that keeps state in the child sends it again when the
-    number has changed. ``generation`` is the number that served the latest answer.
+    number has changed. ``generation`` is the number that served the latest answer; ``ready`` counts the children whose
+    factory returned.
     """
 
     def __init__(self, target: str, *, name: str, options: dict[str, Any] | None = None,
@@ -81,6 +82,7 @@ class Worker:
         self.limits: Limits = limits or {}
         self.starts = 0
         self.generation = 0
+        self.ready = 0
         self._condition = threading.Condition()     # guards everything below
         self._queue: list[_Job] = []                # next one first
         self._running: _Job | None = None
@@ -251,6 +253,7 @@ class Worker:
             problem = f"cannot start: {error}"
         if not problem:
             self._failed_starts = 0
+            self.ready += 1
             return None
         end = self._reap(kill=True)
         self._failed_starts += 1

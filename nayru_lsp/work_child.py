@@ -120,10 +120,20 @@ def _text_of(error: BaseException) -> str:
 
 
 def _load(target: str) -> Callable[..., Callable[[Any], Any]]:
-    import importlib
+    """The factory "package.module:name" or, without importing the package around it, "/path/module.py:name"."""
+    import importlib.util
 
-    module, _, name = target.partition(":")
-    factory: Callable[..., Callable[[Any], Any]] = getattr(importlib.import_module(module), name)
+    place, _, name = target.rpartition(":")
+    if place.endswith(".py"):
+        spec = importlib.util.spec_from_file_location("nayru_worker_target", place)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{place} cannot be loaded")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+    else:
+        module = importlib.import_module(place)
+    factory: Callable[..., Callable[[Any], Any]] = getattr(module, name)
     return factory
 
 

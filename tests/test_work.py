@@ -120,6 +120,12 @@ async def test_child_is_light_and_its_stdout_harmless(worker: Worker) -> None:
     assert not tops & {"pygls", "lsprotocol", "msgspec"}
 
 
+async def test_target_by_path() -> None:
+    worker = Worker(f"{os.path.abspath(__file__)}:odd_jobs", name="by path")
+    assert await worker.call("greet", deadline=20) == "hello"
+    await worker.close()
+
+
 async def test_exceptions_are_told(worker: Worker) -> None:
     with pytest.raises(WorkerError, match="ValueError: no such thing"):
         await worker.call("raise", deadline=20)

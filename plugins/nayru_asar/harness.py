@@ -324,6 +324,8 @@ async def verify_text(asar: Asar, project: Project, file: ParsedFile, span: Span
     harness = await asyncio.to_thread(build, project, file, span, text)
     if harness is None:
         return None
+    if not await asar.speaks(file.dialect, "candidates", deadline):
+        return None
     files = {MAIN: harness.text.encode("utf-8", "replace")}
     answer = await asar.ask("candidates", {"path": MAIN, "files": files}, deadline)
     return judged(harness, answer, asar.name)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import sys
 import threading
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from nayru_asar import locate
-
+from nayru_asar import library, locate
+from nayru_lsp.asm.syntax import Dialect
 from nayru_lsp.hookspecs import Worker, WorkerDied
 
 STATUS_WAIT = 3.0       # seconds that `status` waits for the version where nobody else waits on this thread
@@ -84,24 +85,32 @@ class Asar:
         if worker is None:
             seconds = 2 if kind == "candidates" else math.ceil(self.project_timeout) + 1
             worker = self._workers[kind] = Worker(
-                "nayru_asar.child:serve", name=f"asar {kind}", options={"library": self.found.path},
+                f"{os.path.abspath(library.__file__)}:serve", name=f"asar {kind}", options={"library": self.found.path},
                 limits={"memory_mb": self.memory_mb, "cpu_seconds": seconds, "file_bytes": 0, "new_files": False})
         return worker
 
     async def ask(self, kind: str, request: dict[str, Any], deadline: float) -> dict[str, Any]:
-        """The answer of `child.serve`. Raises Absent, WorkerTimeout, WorkerDied, WorkerError."""
+        """The answer of `library.serve`. Raises Absent, WorkerTimeout, WorkerDied, WorkerError."""
         if self.absence:
             raise Absent(self.absence)
         worker = self.worker(kind)
         try:
             answer: dict[str, Any] = await worker.call(request, deadline=deadline, urgent=kind == "candidates")
         except WorkerDied as error:
-            if worker.generation == 0:      # not one answer yet: the library itself is at fault
+            if worker.ready == 0:       # it never came up: the library itself is at fault
                 self.trouble = f"{self.found.path} cannot be used: {_reason(str(error))}"
                 raise Absent(self.trouble) from None
             raise
         self.version = version_text(answer["version"])
         return answer
+
+    async def speaks(self, dialect: Dialect, kind: str, deadline: float) -> bool:
+        """Whether this library reads ``dialect``: 1.9 refuses much that 2.0 allows. Raises as `ask` does."""
+        if not self.version:
+            await self.ask(kind, {}, deadline)
+        fits = dialect is not Dialect.ASAR_2 or not self.version.startswith("1.")
+        self.note = "" if fits else f"a project is written for Asar {dialect.value}: it is not judged by this library"
+        return fits
 
     # --- the rest ------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """Asar's C interface by ctypes, both generations: 303 (Asar 1.9x) and 400 (the 2.0 beta). Runs in a worker process
-only: the library keeps everything in globals, can hang and can crash.
+only: the library keeps everything in globals, can hang and can crash. The worker loads this file by its path, so it
+imports nothing of ours.
 
 The layouts below are those of a 64-bit build; ``structsize`` must match to the byte. Everything is copied out of the
 library's memory at once: its pointers live until the next call.
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import ctypes as C
 import re
+from collections.abc import Callable
 from typing import Any
 
 MOST_ERRORS = 400           # of one run, warnings likewise
@@ -176,3 +178,21 @@ class Library:
 
 def _text(data: bytes | None) -> str:
     return (data or b"")[:MOST_TEXT].decode("utf-8", "replace")
+
+
+_WARM = b"lorom\norg $008000\nmacro m(a)\nlda <a>\nendmacro\n!d = $12\nx:\n%m(!d)\nbra x\nfoo\n"
+
+
+def serve(library: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """The worker's factory: load ``library`` and use it once, so that the first request finds everything imported and
+    in memory (files are out of reach from then on). Requests are the arguments of `Library.patch`, or {} for the
+    version alone; answers are those of `Library.patch` with ``version``."""
+    asar = Library(library)
+    asar.patch("/warm.asm", {"/warm.asm": _WARM})
+
+    def handle(request: dict[str, Any]) -> dict[str, Any]:
+        answer = asar.patch(**request) if request else {}
+        answer["version"] = asar.version
+        return answer
+
+    return handle

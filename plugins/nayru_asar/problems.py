@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nayru_asar.sources import WRAPPER, is_source
+from nayru_lsp.asm.lexer import EXPANDABLE
 from nayru_lsp.asm.parser import parse_text
 from nayru_lsp.asm.syntax import Assignment, Directive, Label, Line
 from nayru_lsp.asm.text import SourceText
@@ -40,6 +41,11 @@ CONDITIONAL = re.compile(r"(?i)(?:^|\s)(?:if|elseif|while|for)\s")
 READS_IMAGE = re.compile(r"\b_?(?:can)?read[1-4]?\s*\(")
 USES_FREESPACE = re.compile(rb"(?i)\b(?:free(?:space|code|data)|autoclean|segment)\b")
 
+# Errors of 1.91 on a macro's own line, and those found before anything is expanded: their line is right.
+NOT_SHIFTED = frozenset("""
+    Emismatched_quotes Eunclosed_macro Ebroken_macro_declaration Einvalid_macro_name Emacro_redefined
+    Einvalid_macro_param_name Emacro_param_redefined Enested_macro_definition Evararg_must_be_last
+""".split())
 LEADS = {"Edefine_not_found": r"!\^*\{?", "Emacro_not_found": "%", "Emacro_param_not_found": "<"}
 
 _QUOTED = re.compile(r"'([^']*)'")
@@ -199,7 +205,7 @@ def _macro_rows(file: ParsedFile, start: int) -> int:
 
 def place(one: Said, root: Root, texts: Texts, generation: int) -> Problem:
     """The Problem of one thing said, with its columns."""
-    severity = Severity.INFORMATION if one.name in ADVICE else Severity.WARNING if one.warning else Severity.ERROR
+    severity = Severity.HINT if one.name in ADVICE else Severity.WARNING if one.warning else Severity.ERROR
     file = texts.get(one.path)
     if file is None or posixpath.basename(one.path) == WRAPPER:
         problem = whole_root(root, texts, _message(one), severity)
@@ -229,7 +235,7 @@ def _line_of(one: Said, file: ParsedFile, texts: Texts, generation: int) -> tupl
     if generation != 3 or one.line < 0:
         return start, line, bool(file.scope_at(start).macro)
     after, next_line = file.line_at(texts.start_of(file, one.line + 1))
-    if after <= start or not file.scope_at(after).macro or one.name in ("Emismatched_quotes", "Eunclosed_macro"):
+    if after <= start or not file.scope_at(after).macro or one.name in NOT_SHIFTED:
         return start, line, False
     if one.block and _find_block(one.block, line.raw) and not _find_block(one.block, next_line.raw):
         return start, line, bool(file.scope_at(start).macro)
@@ -254,7 +260,8 @@ def span_in(one: Said, raw: str) -> Span:
         area = _by_first_word(one.block, raw, first, last)
     area = area or Span(first, last)
     quoted = _QUOTED.search(one.text)
-    if quoted and one.name in (*NOT_FOUND, "Efile_not_found", "Efailed_to_open_file", "Emacro_param_not_found"):
+    if (quoted and one.name in (*NOT_FOUND, "Emacro_param_not_found")) or (quoted and (
+            one.name.startswith(("Efile_not_found", "Efailed_to_open")))):
         name = quoted[1].partition("(")[0] if one.name == "Efunction_not_found" else quoted[1]
         relative = _RELATIVE.fullmatch(name)
         if relative:
@@ -269,21 +276,30 @@ def span_in(one: Said, raw: str) -> Span:
 
 
 def _by_first_word(block: str, raw: str, first: int, last: int) -> Span | None:
-    """The piece between ` : ` whose first word is that of ``block``, where there is exactly one; else, where the line
-    has one piece, that."""
+    """The piece between ` : ` that may have become ``block``, where there is exactly one; else the one that has its
+    first word; else, where the line has one piece, that."""
     pieces, at = [], first
     for match in [*_BLOCK_SEPARATOR.finditer(raw, first, last), None]:
         end = match.start() if match else last
         pieces.append(Span(at, end))
         at = match.end() if match else last
-    word = block.split()[0].lower()
-    same = [piece for piece in pieces if word in raw[piece.start:piece.end].lower().split()]
+    words = block.split()
+    word = words[0].lower() if words else ""
+    whole = " ".join(words)
+    same = [piece for piece in pieces if _could_be(raw[piece.start:piece.end], whole)] or [
+        piece for piece in pieces if word in raw[piece.start:piece.end].lower().split()]
     found = same[0] if len(same) == 1 else pieces[0] if len(pieces) == 1 else None
     if found is None:
         return None
     inside = raw[found.start:found.end]
     lead = len(inside) - len(inside.lstrip())
     return Span(found.start + lead, found.start + len(inside.rstrip()))
+
+
+def _could_be(piece: str, block: str) -> bool:
+    """Whether ``piece`` may read ``block`` once its defines and macro arguments are replaced."""
+    fixed = EXPANDABLE.sub("\0", " ".join(piece.split()))
+    return "\0" in fixed and re.fullmatch(".*".join(map(re.escape, fixed.split("\0"))), block) is not None
 
 
 def _stripped(raw: str) -> tuple[int, int]:
@@ -310,6 +326,6 @@ def _message(one: Said) -> str:
     text = _RELATIVE.sub(marks, one.text)
     if one.name == "Efile_not_found":
         return f"{text} Nayru hands Asar the files of the workspace only."
-    if one.name == "Efailed_to_open_file":
+    if one.name.startswith("Efailed_to_open"):
         return f"{text} It is not a readable file inside the workspace."
     return text

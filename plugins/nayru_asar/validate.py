@@ -48,6 +48,8 @@ class Validator:
             if not asar.fenced and (refusal := _refused(sources, root, texts)):
                 return [refusal], None
             try:
+                if not await asar.speaks(root.dialect, "projects", end - time.monotonic()):
+                    return [], None
                 answer = await asar.ask("projects", self._request(sources, root), end - time.monotonic())
             except Absent:
                 return [], None
@@ -85,7 +87,7 @@ class Validator:
         """Files that Asar missed (their names are made by defines or macros) and that may be read."""
         more: dict[str, None] = {}
         for one in said(answer):
-            if one.name not in ("Efile_not_found", "Efailed_to_open_file"):
+            if not one.name.startswith(("Efile_not_found", "Efailed_to_open")):
                 continue
             match = _FILE.search(one.text)
             for path in candidates(one.path, match[1], root) if match else ():
