@@ -208,12 +208,11 @@ async def hover(desk: Desk) -> None:
 
 async def ghost(desk: Desk) -> None:
     _title(desk, 3, "Ghost text")
-    text = (desk.folder / "sprite.asm").read_text(encoding="utf-8")
-    typed = text.replace(
-        "MoveSprite:", "ParkSprite:\n    LDA #$10\n    STA SpriteX\n    LDA #$20\n    \n    RTS\n\nMoveSprite:")
-    uri = desk.open("sprite.asm", typed)
+    text = (desk.folder / "dma.asm").read_text(encoding="utf-8")
+    typed = "; To WRAM, through its port.\nDmaToWram:\n    STZ $4300\n    LDA #$80\n    "
+    uri = desk.open("dma.asm", text.replace("; To OAM.", f"{typed}\n\n; To OAM.", 1))
     await desk.until("a model that is ready", lambda: desk.status.get("state") in ("ready", "silent"))
-    where = desk.place(uri, "    LDA #$20\n    ", behind=True)
+    where = desk.place(uri, typed, behind=True)
     params = types.InlineCompletionParams(
         context=types.InlineCompletionContext(types.InlineCompletionTriggerKind.Invoked),
         text_document=types.TextDocumentIdentifier(uri), position=where)
@@ -225,7 +224,7 @@ async def ghost(desk: Desk) -> None:
             await asyncio.sleep(0.2)
     items = answer if isinstance(answer, list) else answer.items if answer else []
     if not items:
-        raise NotSeen(f"ghost text after LDA #$20 (the server says: {desk.status.get('reason')})")
+        raise NotSeen(f"ghost text after LDA #$80 (the server says: {desk.status.get('reason')})")
     item = items[0]
     shown = str(item.insert_text if isinstance(item.insert_text, str) else item.insert_text.value)
     lines = desk.texts[uri].split("\n")

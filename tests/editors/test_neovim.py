@@ -91,12 +91,11 @@ def test_the_screen_as_a_person_sees_it(tmp_path: Path) -> None:
     if tmux is None:
         pytest.skip("tmux is not installed: there is no terminal to look at")
     env = environment(tmp_path)
-    source = Path(env["NAYRU_WORKSPACE"]) / "sprite.asm"
-    text = source.read_text().replace(
-        "MoveSprite:", "ParkSprite:\n    SEP #$20\n    LDA.w #$10\n    STA SpriteX\n    LDA #$20\n    \n    RTS\n\n"
-        "MoveSprite:", 1)
+    source = Path(env["NAYRU_WORKSPACE"]) / "dma.asm"
+    typed = "; To WRAM, through its port.\nDmaToWram:\n    SEP #$20\n    LDA.w #$00\n    STZ $4300\n    LDA #$80\n    "
+    text = source.read_text().replace("; To OAM.", f"{typed}\n\n; To OAM.", 1)
     source.write_text(text)
-    row = text[: text.index("    LDA #$20\n    \n")].count("\n") + 2
+    row = text[: text.index(typed) + len(typed)].count("\n") + 1
     socket = f"nayru-{os.getpid()}"
 
     def run(*words: str) -> str:
@@ -110,7 +109,7 @@ def test_the_screen_as_a_person_sees_it(tmp_path: Path) -> None:
         pressed = 0.0
         while time.monotonic() < deadline:
             shown = run("capture-pane", "-p")
-            if "A is 8-bit here" in shown and "STA SpriteY" in shown.split("LDA #$20")[-1].split("RTS")[0]:
+            if "A is 8-bit here" in shown and "BRA DmaGo" in shown.split("LDA #$80")[-1].split("To OAM")[0]:
                 break
             if "A is 8-bit here" in shown and time.monotonic() - pressed > 3:
                 run("send-keys", "Escape")
@@ -127,4 +126,4 @@ def test_the_screen_as_a_person_sees_it(tmp_path: Path) -> None:
     console.print(Text.from_ansi(colours))
     (folder / "neovim.svg").write_text(console.export_svg(title="Neovim"))
     assert "A is 8-bit here" in shown, shown
-    assert "STA SpriteY" in shown.split("LDA #$20")[-1].split("RTS")[0], shown
+    assert "BRA DmaGo" in shown.split("LDA #$80")[-1].split("To OAM")[0], shown

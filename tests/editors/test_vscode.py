@@ -21,7 +21,7 @@ from tests.kit import REPOSITORY, TOOLS, missing, require
 
 EXTENSION = REPOSITORY / "editors" / "vscode"
 MISTAKE = ("    LDA #$80\n    STA $2100", "    LDA.w #$80\n    STA $2100")
-PARK = "ParkSprite:\n    LDA #$10\n    STA SpriteX\n    LDA #$20\n    \n    RTS\n\n"
+TYPED = "; To WRAM, through its port.\nDmaToWram:\n    STZ $4300\n    LDA #$80\n    \n\n"
 
 
 def free_port() -> int:
@@ -66,8 +66,8 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     shutil.copytree(REPOSITORY / "nayru_lsp" / "demo" / "program", workspace)
     boot = workspace / "boot.asm"
     boot.write_text(boot.read_text().replace(*MISTAKE, 1))
-    sprite = workspace / "sprite.asm"
-    sprite.write_text(sprite.read_text().replace("MoveSprite:", PARK + "MoveSprite:", 1))
+    dma = workspace / "dma.asm"
+    dma.write_text(dma.read_text().replace("; To OAM.", TYPED + "; To OAM.", 1))
     text = workspace / "text.asm"
     text.write_text(text.read_text() + "\n; Multiply two unsigned 16-bit numbers\n")
     pictures = Path(os.environ.get("NAYRU_SCREENSHOTS") or folder / "pictures")
@@ -105,14 +105,14 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             "playwright": str(TOOLS / "vscode" / "node_modules" / "playwright-core"), "browser": browser(),
             "pictures": str(pictures), "seen": str(folder / "seen.json"),
             "call": {"line": line_of(boot, "JSR WaitFrame")},
-            "ghost": {"line": line_of(sprite, "    LDA #$20") + 1, "column": 5},
+            "ghost": {"line": line_of(dma, "DmaToWram:") + 3, "column": 5},
             "comment": {"line": line_of(text, "; Multiply two")}}
         drive = subprocess.run([node, str(EXTENSION / "test" / "drive.mjs")], capture_output=True, text=True,
                                timeout=400, env={**env, "NAYRU_DRIVE": json.dumps(job)})
         assert (folder / "seen.json").exists(), drive.stdout + drive.stderr
         answer = json.loads((folder / "seen.json").read_text())
         answer["pictures"] = sorted(path.name for path in pictures.glob("vscode-*.png"))
-        answer["sprite"] = sprite.read_text()
+        answer["dma"] = dma.read_text()
         answer["text"] = text.read_text()
         assert isinstance(answer, dict)
         return answer
@@ -146,8 +146,8 @@ def test_diagnostics_hover_and_completion(seen: dict[str, Any]) -> None:
 
 
 def test_ghost_text_is_taken_with_tab(seen: dict[str, Any]) -> None:
-    assert "STA SpriteY" in seen.get("ghost", ""), seen
-    assert "STA SpriteY" in seen["sprite"].split("LDA #$20\n")[1].split("RTS")[0], seen
+    assert "BRA DmaGo" in seen.get("ghost", ""), seen
+    assert "BRA DmaGo" in seen["dma"].split("LDA #$80\n")[1].split("; To OAM")[0], seen
     assert "Nayru ready" in seen["statusWithGhost"], seen
 
 

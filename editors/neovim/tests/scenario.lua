@@ -79,10 +79,10 @@ local function run()
   end
 
   -- ghost text, taken with Tab
-  vim.cmd.edit(vim.fn.fnameescape(vim.env.NAYRU_WORKSPACE .. "/sprite.asm"))
-  local move = line_of("MoveSprite:")
+  vim.cmd.edit(vim.fn.fnameescape(vim.env.NAYRU_WORKSPACE .. "/dma.asm"))
+  local move = line_of("; To OAM.")
   vim.api.nvim_buf_set_lines(0, move - 1, move - 1, false,
-    { "ParkSprite:", "    LDA #$10", "    STA SpriteX", "    LDA #$20", "    ", "    RTS", "" })
+    { "; To WRAM, through its port.", "DmaToWram:", "    STZ $4300", "    LDA #$80", "    ", "" })
   vim.api.nvim_win_set_cursor(0, { move + 4, 3 })
   vim.cmd.startinsert({ bang = true })
   local ghost = require("nayru.ghost")

@@ -1,58 +1,82 @@
-// Finds the server and runs it: the setting, the active Python environment, then PATH.
-import { existsSync } from "node:fs";
+// Runs the server's program and speaks with it.
+import { statSync } from "node:fs";
+import { homedir } from "node:os";
 import * as path from "node:path";
 import * as vscode from "vscode";
-import { LanguageClient, LanguageClientOptions, RevealOutputChannelOn, ServerOptions } from "vscode-languageclient/node";
+import { LanguageClient, LanguageClientOptions, RevealOutputChannelOn, ServerOptions, State } from "vscode-languageclient/node";
+import { findServer, Found } from "./find";
+import { settingsFor } from "./settings";
 import { ServerStatus, StatusItem } from "./status";
+
+interface PythonExtension {
+  environments?: { getActiveEnvironmentPath(scope?: vscode.Uri): { path: string } };
+}
 
 export class Nayru {
   private client: LanguageClient | undefined;
   private readonly log = vscode.window.createOutputChannel("Nayru", { log: true });
 
-  constructor(private readonly status: StatusItem) {}
+  constructor(
+    private readonly extension: vscode.Extension<unknown>,
+    private readonly status: StatusItem,
+  ) {}
 
   get running(): LanguageClient | undefined {
     return this.client?.isRunning() ? this.client : undefined;
   }
 
   async start(): Promise<void> {
-    const command = serverCommand();
-    const run = { command, args: ["serve"], options: { env: { ...process.env, PYTHONSAFEPATH: "1" } } };
+    const { command, problem } = await this.find();
+    if (!command) {
+      this.status.show({ state: "stopped", reason: problem });
+      await this.offerSettings(`Nayru: ${problem}.`);
+      return;
+    }
+    this.log.info(`starting ${command} serve`);
+    // Not in the workspace's folder: Python must not find modules there.
+    const run = { command, args: ["serve"], options: { cwd: homedir(), env: { ...process.env, PYTHONSAFEPATH: "1" } } };
     const server: ServerOptions = { run, debug: run };
-    const options: LanguageClientOptions = {
-      documentSelector: [
-        { scheme: "file", language: "asm65816" },
-        { scheme: "untitled", language: "asm65816" },
-        { scheme: "vscode-remote", language: "asm65816" },
-      ],
-      initializationOptions: settings(),
-      synchronize: { configurationSection: "nayru" },
-      outputChannel: this.log,
-      revealOutputChannelOn: RevealOutputChannelOn.Never,
-    };
-    const client = new LanguageClient("nayru", "Nayru", server, options);
+    const client = new LanguageClient("nayru", "Nayru", server, this.options());
     this.client = client;
     client.onNotification("nayru/status", (status: ServerStatus) => this.status.show(status));
+    client.onDidChangeState(({ newState }) => {
+      if (newState === State.Stopped && this.client === client) {
+        this.status.show({ state: "stopped", reason: "the server ended; see the log" });
+      }
+    });
     try {
       await client.start();
     } catch (error) {
       this.status.show({ state: "stopped", reason: `the server did not start: ${String(error)}` });
-      const help = await vscode.window.showErrorMessage(
-        `Nayru: "${command}" did not start. Install it with "pipx install nayru", or set nayru.server.path.`,
-        "Open Settings",
-      );
-      if (help) {
-        await vscode.commands.executeCommand("workbench.action.openSettings", "nayru.server.path");
-      }
+      await this.offerSettings(`Nayru: ${command} did not start; the log says why.`);
     }
+  }
+
+  private options(): LanguageClientOptions {
+    return {
+      documentSelector: ["file", "untitled", "vscode-remote"].map((scheme) => ({ scheme, language: "asm65816" })),
+      initializationOptions: settingsFor(this.extension),
+      outputChannel: this.log,
+      revealOutputChannelOn: RevealOutputChannelOn.Never,
+      middleware: {
+        workspace: {
+          configuration: ({ items }) =>
+            items.map(({ section, scopeUri }) =>
+              section === "nayru" ? settingsFor(this.extension, scopeUri ? vscode.Uri.parse(scopeUri) : undefined) : null,
+            ),
+          // Only that something changed: the server then asks, and is answered by the function above.
+          didChangeConfiguration: async () => {
+            await this.running?.sendNotification("workspace/didChangeConfiguration", { settings: null });
+          },
+        },
+      },
+    };
   }
 
   async stop(): Promise<void> {
     const client = this.client;
     this.client = undefined;
-    if (client) {
-      await client.dispose(3000).catch(() => undefined);
-    }
+    await client?.dispose(3000).catch(() => undefined);
   }
 
   async restart(): Promise<void> {
@@ -64,25 +88,42 @@ export class Nayru {
   showLog(): void {
     this.log.show();
   }
-}
 
-/** The user's settings as the server's configuration; `server` is the client's own. */
-function settings(): Record<string, unknown> {
-  const { server: _, ...rest } = JSON.parse(JSON.stringify(vscode.workspace.getConfiguration("nayru"))) as Record<string, unknown>;
-  return Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== null && typeof value !== "function"));
-}
-
-function serverCommand(): string {
-  const chosen = vscode.workspace.getConfiguration("nayru").inspect<string>("server.path")?.globalValue;
-  if (chosen) {
-    return chosen;
+  private async find(): Promise<Found> {
+    return findServer({
+      setting: vscode.workspace.getConfiguration("nayru").inspect<string>("server.path")?.globalValue ?? "",
+      environments: [await this.interpreter(), process.env.VIRTUAL_ENV, process.env.CONDA_PREFIX],
+      searchPath: process.env.PATH ?? "",
+      windows: process.platform === "win32",
+      folders: (vscode.workspace.workspaceFolders ?? []).map((folder) => folder.uri.fsPath),
+      trusted: vscode.workspace.isTrusted,
+      home: homedir(),
+      isFile: (name) => statSync(name, { throwIfNoEntry: false })?.isFile() ?? false,
+    });
   }
-  const environment = process.env.VIRTUAL_ENV ?? process.env.CONDA_PREFIX;
-  if (environment) {
-    const place = path.join(environment, process.platform === "win32" ? "Scripts/nayru.exe" : "bin/nayru");
-    if (existsSync(place)) {
-      return place;
+
+  /** The folder of the environment chosen in the Python extension, where that is installed. */
+  private async interpreter(): Promise<string | undefined> {
+    const python = vscode.extensions.getExtension<PythonExtension>("ms-python.python");
+    if (!python) {
+      return undefined;
+    }
+    try {
+      const api = await python.activate();
+      const chosen = api.environments?.getActiveEnvironmentPath(vscode.workspace.workspaceFolders?.[0]?.uri).path;
+      return chosen && path.isAbsolute(chosen) ? path.dirname(path.dirname(chosen)) : undefined;
+    } catch (error) {
+      this.log.warn(`the Python extension names no environment: ${String(error)}`);
+      return undefined;
     }
   }
-  return "nayru";
+
+  private async offerSettings(message: string): Promise<void> {
+    const chosen = await vscode.window.showErrorMessage(message, "Settings", "Log");
+    if (chosen === "Settings") {
+      await vscode.commands.executeCommand("workbench.action.openSettings", "nayru.server.path");
+    } else if (chosen === "Log") {
+      this.showLog();
+    }
+  }
 }

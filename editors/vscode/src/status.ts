@@ -30,7 +30,9 @@ export class StatusItem implements vscode.Disposable {
 
   show(status: ServerStatus): void {
     this.last = status;
-    this.item.text = `${ICONS[status.state] ?? "$(circle-outline)"} Nayru`;
+    // Who answers, or that nobody does; the reason is in the tooltip and behind a click.
+    const beside = status.state === "ready" ? status.model : status.state;
+    this.item.text = `${ICONS[status.state] ?? "$(circle-outline)"} Nayru${beside ? `: ${beside}` : ""}`;
     this.item.tooltip = this.text();
     this.item.accessibilityInformation = { label: this.text() };
   }

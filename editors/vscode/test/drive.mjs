@@ -97,7 +97,7 @@ try {
   await page.keyboard.press("Control+z");
   await page.keyboard.press("Control+z");
 
-  await open("sprite.asm");
+  await open("dma.asm");
   await go(job.ghost.line, job.ghost.column);
   await until("ghost", async () => {
     await page.keyboard.press("Alt+Backslash");
@@ -107,7 +107,7 @@ try {
   seen.statusWithGhost = await status();
   await picture("vscode-ghost");
   await page.keyboard.press("Tab");
-  await until("afterTab", async () => (await lines()).find((line) => line.includes("STA SpriteY")), 10_000);
+  await until("afterTab", async () => (await lines()).find((line) => line.trim() === "BRA DmaGo"), 10_000);
   await page.keyboard.press("Control+s");
 
   await open("text.asm");
