@@ -353,7 +353,7 @@ class Index:
             return len(self.text)
         if file.dirty and row > file.head:
             below = row - (len(file.lines) - file.tail)
-            row = file.rows - file.tail + below if below > 0 else file.head
+            row = file.rows - file.tail + below if below >= 0 else file.head
         for piece in file.pieces:
             if row < piece.rows:
                 return self._first_at(piece, row)

@@ -101,7 +101,11 @@ class Predictor:
                 return []
             return self._on_the_next_line(following(place, self.index, item), style, item, max_lines, threshold)
         out = []
+        next_line = self._text(place.below)
+        repeats = next_line == self._text(place.above)      # a run of equal lines may go on
         for choice in ranked[:CHOICES]:
+            if choice.text == next_line and not repeats:
+                continue        # the cursor stands right before it
             item = item_of(choice.text)
             if item is None or choice.text == wanted or (label and item.kind == LABEL):
                 continue
@@ -113,6 +117,9 @@ class Predictor:
             if len(out) == 1 and choice.probability < threshold:
                 break
         return out
+
+    def _text(self, numbers: list[int]) -> str:
+        return self.index.words.items[numbers[0]].text if numbers else ""
 
     def _is_whole(self, fragment: str, wanted: str, ranked: list[Ranked], threshold: float) -> bool:
         """Is the typed line finished? It is when it stands so elsewhere and nothing longer is likely."""
@@ -132,7 +139,7 @@ class Predictor:
         if not ranked:
             return []
         best = item_of(ranked[0].text)
-        if best is None or (place.below and self.index.words.items[place.below[0]].text == best.text):
+        if best is None or best.text == self._text(place.below):
             return []
         beside = item.kind == LABEL and best.kind != LABEL and _beside(style, item)
         start = style.behind if beside else "\n"
@@ -145,7 +152,7 @@ class Predictor:
         that stands below already."""
         lines = 1
         floor = max(WHOLE, threshold)
-        below = self.index.words.items[place.below[0]].text if place.below else ""
+        below = self._text(place.below)
         while lines < max_lines and probability >= floor and not _ends(item):
             place = following(place, self.index, item)
             ranked = rank(self.index, place, gather(self.index, place))

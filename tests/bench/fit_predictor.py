@@ -20,7 +20,7 @@ import numpy as np
 
 from nayru_lsp.assist import local_rank
 from nayru_lsp.assist.local_rank import FEATURES, NONE_SCORE, Model, Tree, dump, features
-from tests.bench.prediction import ask, draw, known_windows, load
+from tests.bench.prediction import MODES, ask, draw, known_windows, load
 
 Array = Any     # numpy is not required to be installed where types are checked
 BINS = 64
@@ -37,7 +37,8 @@ class Table:
     fold: Array
 
 
-def collect(corpus: Path, names: list[str], positions: int, folds: int, modes: tuple[str, ...], seed: int) -> dict[str, Table]:
+def collect(corpus: Path, names: list[str], positions: int, folds: int, modes: tuple[str, ...],
+            seed: int) -> dict[str, Table]:
     known = known_windows(corpus, names)
     rows: dict[str, list[list[float]]] = {mode: [] for mode in modes}
     groups: dict[str, list[int]] = {mode: [] for mode in modes}
@@ -54,7 +55,8 @@ def collect(corpus: Path, names: list[str], positions: int, folds: int, modes: t
             groups[case.mode] += [number] * len(chosen)
             right[case.mode] += [c.item.text == case.target.text for c in chosen]
     return {
-        mode: Table(np.array(rows[mode], dtype=np.float32), np.array(groups[mode]), np.array(right[mode]), np.array(fold[mode]))
+        mode: Table(np.array(rows[mode], dtype=np.float32), np.array(groups[mode]), np.array(right[mode]),
+                    np.array(fold[mode]))
         for mode in modes
     }
 
@@ -64,8 +66,8 @@ def joined(*tables: Table) -> Table:
     for table in tables:
         groups.append(table.group + offset)
         offset += len(table.fold)
-    return Table(np.concatenate([t.x for t in tables]), np.concatenate(groups), np.concatenate([t.right for t in tables]),
-                 np.concatenate([t.fold for t in tables]))
+    return Table(np.concatenate([t.x for t in tables]), np.concatenate(groups),
+                 np.concatenate([t.right for t in tables]), np.concatenate([t.fold for t in tables]))
 
 
 def part(table: Table, keep: Array) -> Table:
@@ -128,7 +130,8 @@ def best_split(table: Array, l2: float, least: int) -> tuple[float, int, int]:
     sums = np.cumsum(table, axis=2)
     total = sums[:, :, -1:]
     left, rest = sums[:, :, :-1], total - sums[:, :, :-1]
-    gain = left[:, 0] ** 2 / (left[:, 1] + l2) + rest[:, 0] ** 2 / (rest[:, 1] + l2) - total[:, 0] ** 2 / (total[:, 1] + l2)
+    worth = [side[:, 0] ** 2 / (side[:, 1] + l2) for side in (left, rest, total)]
+    gain = worth[0] + worth[1] - worth[2]
     gain = np.where((left[:, 2] >= least) & (rest[:, 2] >= least), gain, -1.0)
     spot = int(np.argmax(gain))
     return float(gain.flat[spot]), spot // gain.shape[1], spot % gain.shape[1]
@@ -174,7 +177,8 @@ def grow(binned: Array, edges: list[Array], gradient: Array, hessian: Array, cho
             children[parent][side] = ~number
     if not feature:     # no split is worth it: one node that sends everything to the only leaf
         return Tree((0,), (math.inf,), (-1,), (-1,), (values[0],)), step
-    return Tree(tuple(feature), tuple(threshold), tuple(a for a, _ in children), tuple(b for _, b in children), tuple(values)), step
+    left_of, right_of = zip(*children, strict=True)
+    return Tree(tuple(feature), tuple(threshold), left_of, right_of, tuple(values)), step
 
 
 def predict(trees: list[Tree], x: Array) -> Array:
@@ -193,8 +197,20 @@ def predict(trees: list[Tree], x: Array) -> Array:
     return score
 
 
-def judge(score: Array, table: Table, scale: float = 1.0) -> tuple[float, float, float, float]:
-    """(exact %, spoken % at .5, right % of these, log loss)"""
+@dataclass
+class Judgement:
+    """Shares in percent; ``spoken`` at probability .5, ``right`` of what is spoken."""
+
+    exact: float
+    spoken: float
+    right: float
+    loss: float
+
+    def __str__(self) -> str:
+        return f"exact {self.exact:.1f}, spoken {self.spoken:.1f}, right {self.right:.1f}, loss {self.loss:.3f}"
+
+
+def judge(score: Array, table: Table, scale: float = 1.0) -> Judgement:
     count = len(table.fold)
     p = probabilities(NONE_SCORE + scale * (score - NONE_SCORE), table.group, count)
     best = np.zeros(count)
@@ -209,7 +225,8 @@ def judge(score: Array, table: Table, scale: float = 1.0) -> tuple[float, float,
     held = np.bincount(table.group, table.right, count) > 0
     loss = -np.log(np.maximum(np.where(held, told, none), 1e-9)).mean()
     spoken = best >= 0.5
-    return hit.mean() * 100, spoken.mean() * 100, hit[spoken].mean() * 100 if spoken.any() else 0.0, float(loss)
+    right = hit[spoken].mean() * 100 if spoken.any() else 0.0
+    return Judgement(hit.mean() * 100, spoken.mean() * 100, right, float(loss))
 
 
 def main() -> None:
@@ -224,11 +241,12 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="fit on two thirds of the files, judge on the third")
     options = parser.parse_args()
     begin = time.perf_counter()
-    tables = collect(options.corpus, options.projects, options.positions, options.folds, ("full", "prefix", "tail"), 20261102)
+    tables = collect(options.corpus, options.projects, options.positions, options.folds, MODES, 20261102)
     print(f"{len(tables['full'].fold)} positions, {len(tables['full'].x)} rows, {len(FEATURES)} features, "
           f"{time.perf_counter() - begin:.0f} s")
     models = []
-    for name, table, few in (("with the code below", tables["full"], 1), ("without", joined(tables["prefix"], tables["tail"]), 2)):
+    without = joined(tables["prefix"], tables["tail"])
+    for name, table, few in (("with the code below", tables["full"], 1), ("without", without, 2)):
         scale = 1.0
         if options.check:
             held, parts = [], []
@@ -238,12 +256,11 @@ def main() -> None:
                 held.append(predict(trees, own.x))
                 parts.append(own)
             score, whole = np.concatenate(held), joined(*parts)
-            scales = [0.6, 0.7, 0.8, 0.9, 1.0, 1.1]
-            scale = min(scales, key=lambda s: judge(score, whole, s)[3])
-            print(name, "held-out files: exact %.1f, spoken %.1f, right %.1f, loss %.3f" % judge(score, whole),
-                  f"; best scale {scale}", "exact %.1f, spoken %.1f, right %.1f, loss %.3f" % judge(score, whole, scale))
+            scale = min((0.6, 0.7, 0.8, 0.9, 1.0, 1.1), key=lambda s: judge(score, whole, s).loss)
+            print(name, "held-out files:", judge(score, whole))
+            print(name, f"held-out files, scale {scale}:", judge(score, whole, scale))
         trees = fit(table, options.trees, options.leaves, least=30 * few)
-        print(name, "own positions: exact %.1f, spoken %.1f, right %.1f, loss %.3f" % judge(predict(trees, table.x), table))
+        print(name, "own positions:", judge(predict(trees, table.x), table))
         models.append(Model(tuple(trees), scale))
     if options.write:
         options.write.write_bytes(dump(models))

@@ -29,6 +29,7 @@ PROJECTS = ("Oracle-of-Secrets", "RandomMetroidSolver", "SA1-Root", "SMW-SA1-Pac
             "wide-snes", "SNES-ROM-Framework")
 ALSO_KNOWN = ("sm_disassembly", "SMWDisX")      # a window that stands here is no test of anything
 QUOTA = {"opcode": 0.70, "label": 0.08, "command": 0.06, "macro": 0.06, "data": 0.06, "define": 0.04}
+SEED = 20261101
 MODES = ("full", "prefix", "tail")
 
 
@@ -89,8 +90,8 @@ def draw(files: dict[str, str], count: int, known: set[int], seed: int) -> list[
             continue
         for row, window in windows(lines):
             if hash(window) not in known:
-                items = items_of_line(lines[row])[0]
-                by_kind[KIND_NAMES[items[-1].kind]].append(Target(path, row, normalised(lines[row]), KIND_NAMES[items[-1].kind]))
+                kind = KIND_NAMES[items_of_line(lines[row])[0][-1].kind]
+                by_kind[kind].append(Target(path, row, normalised(lines[row]), kind))
     chance = random.Random(seed)
     out: list[Target] = []
     for kind, share in QUOTA.items():
@@ -114,7 +115,8 @@ def known_windows(corpus: Path, names: list[str]) -> dict[str, set[int]]:
     return {name: {value for value in own[name] if counts[value] > 1} for name in names}
 
 
-def ask(project: str, files: dict[str, str], targets: list[Target], folds: int, modes: tuple[str, ...]) -> Iterator[Case]:
+def ask(project: str, files: dict[str, str], targets: list[Target], folds: int, modes: tuple[str, ...],
+        hand: bool = False) -> Iterator[Case]:
     for fold in range(folds):
         part = targets[fold::folds]
         gone: dict[str, set[int]] = {}
@@ -133,7 +135,7 @@ def ask(project: str, files: dict[str, str], targets: list[Target], folds: int, 
                 place = place_at(index, tree[target.path], row, path=target.path, suffix=mode == "full",
                                  tail=mode == "tail")
                 field = gather(index, place)
-                ranked = rank(index, place, field)
+                ranked = rank(index, place, field, hand=hand)
                 yield Case(project, target, mode, index, place, field, ranked, time.perf_counter() - begin)
 
 
@@ -175,7 +177,8 @@ def row_of(case: Case) -> Row:
 
 
 def report(rows: list[Row], threshold: float) -> str:
-    out = ["mode    n     floor EM    EM3   EM5   held  cands | spoken right  @.3        @.7        @.9        | P@10 P@20 P@40 | ms p50  p95"]
+    out = ["mode        n floor  EM    EM3   EM5  held cands | spoken right  @.3          @.7          @.9         "
+           "| P@10 P@20 P@40 | ms p50  p95"]
     for mode in MODES:
         part = [row for row in rows if row.mode == mode]
         if not part:
@@ -192,7 +195,8 @@ def report(rows: list[Row], threshold: float) -> str:
         top = [sum(row.rank == 0 for row in part[: n * q // 100]) / max(1, n * q // 100) * 100 for q in (10, 20, 40)]
         times = sorted(row.seconds * 1000 for row in part)
         out.append(
-            f"{mode:7} {n:5} {sum(row.copied for row in part) / n * 100:5.1f} {exact[0]:5.1f} {exact[1]:5.1f} {exact[2]:5.1f} {held:5.1f} "
+            f"{mode:7} {n:5} {sum(row.copied for row in part) / n * 100:5.1f} "
+            f"{exact[0]:5.1f} {exact[1]:5.1f} {exact[2]:5.1f} {held:5.1f} "
             f"{statistics.mean(row.candidates for row in part):5.0f}  | {'  '.join(speak)} | "
             f"{' '.join(f'{value:4.0f}' for value in top)} | {times[n // 2]:5.2f} {times[n * 95 // 100]:5.2f}"
         )
@@ -218,11 +222,12 @@ def report(rows: list[Row], threshold: float) -> str:
     return "\n".join(out)
 
 
-def cases(corpus: Path, names: list[str], positions: int, folds: int, modes: tuple[str, ...], seed: int = 20261101) -> Iterator[Case]:
+def cases(corpus: Path, names: list[str], positions: int, folds: int, modes: tuple[str, ...],
+          hand: bool = False) -> Iterator[Case]:
     known = known_windows(corpus, names)
     for name in names:
         files = load(corpus / name)
-        yield from ask(name, files, draw(files, positions, known[name], seed), folds, modes)
+        yield from ask(name, files, draw(files, positions, known[name], SEED), folds, modes, hand)
 
 
 def main() -> None:
@@ -233,10 +238,12 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=6)
     parser.add_argument("--modes", nargs="*", default=list(MODES), choices=MODES)
     parser.add_argument("--threshold", type=float, default=0.5)
+    parser.add_argument("--hand", action="store_true", help="hand weights instead of the fitted ranker")
     options = parser.parse_args()
     names = [name for name in options.projects if (options.corpus / name).is_dir()]
     begin = time.perf_counter()
-    rows = [row_of(case) for case in cases(options.corpus, names, options.positions, options.folds, tuple(options.modes))]
+    asked = cases(options.corpus, names, options.positions, options.folds, tuple(options.modes), options.hand)
+    rows = [row_of(case) for case in asked]
     print(report(rows, options.threshold))
     print(f"{len(rows)} answers in {time.perf_counter() - begin:.0f} s; projects: {', '.join(names)}")
 
