@@ -92,7 +92,7 @@ export class Nayru {
   private async find(): Promise<Found> {
     return findServer({
       setting: vscode.workspace.getConfiguration("nayru").inspect<string>("server.path")?.globalValue ?? "",
-      environments: [await this.interpreter(), process.env.VIRTUAL_ENV, process.env.CONDA_PREFIX],
+      environments: [...(await this.chosenEnvironment()), process.env.VIRTUAL_ENV, process.env.CONDA_PREFIX],
       searchPath: process.env.PATH ?? "",
       windows: process.platform === "win32",
       folders: (vscode.workspace.workspaceFolders ?? []).map((folder) => folder.uri.fsPath),
@@ -103,18 +103,19 @@ export class Nayru {
   }
 
   /** The folder of the environment chosen in the Python extension, where that is installed. */
-  private async interpreter(): Promise<string | undefined> {
+  private async chosenEnvironment(): Promise<string[]> {
     const python = vscode.extensions.getExtension<PythonExtension>("ms-python.python");
     if (!python) {
-      return undefined;
+      return [];
     }
     try {
       const api = await python.activate();
       const chosen = api.environments?.getActiveEnvironmentPath(vscode.workspace.workspaceFolders?.[0]?.uri).path;
-      return chosen && path.isAbsolute(chosen) ? path.dirname(path.dirname(chosen)) : undefined;
+      // The interpreter lies in <environment>/bin or <environment>\Scripts, but a conda one on Windows in <environment>.
+      return chosen && path.isAbsolute(chosen) ? [path.dirname(path.dirname(chosen)), path.dirname(chosen)] : [];
     } catch (error) {
       this.log.warn(`the Python extension names no environment: ${String(error)}`);
-      return undefined;
+      return [];
     }
   }
 
