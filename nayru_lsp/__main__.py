@@ -1,7 +1,8 @@
 """The `nayru` command: the same answers as in an editor, on the command line.
 
 ``--json`` prints what a program reads. Lines and columns are counted from 1, columns in code points. Exit status:
-0 fine, 1 problems of severity error (or nothing found), 2 wrong usage or configuration.
+0 fine, 1 problems of severity error (or nothing found), 2 wrong usage or configuration. Long, since every command
+stands here.
 """
 
 from __future__ import annotations

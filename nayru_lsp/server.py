@@ -2,7 +2,7 @@
 
 Handlers of notifications are synchronous and short, and the only ones that touch the session. Handlers of requests
 work on a snapshot; every one is answered, with ``null`` when it fails or is overtaken. What the server announces is
-what `_wire` lists.
+what `_wire` lists. Long, since every method of the protocol is answered here.
 """
 
 from __future__ import annotations
@@ -26,18 +26,7 @@ from pygls.exceptions import JsonRpcException
 from nayru_lsp.asm.checks import check_file
 from nayru_lsp.asm.project import ParsedFile, Root
 from nayru_lsp.asm.text import Span
-from nayru_lsp.config import (
-    PROJECT_FILE,
-    PROJECT_SECTION,
-    Config,
-    ConfigError,
-    Places,
-    ProjectConfig,
-    UserConfig,
-    merge_settings,
-    parse_project,
-    project_from,
-)
+from nayru_lsp.config import PROJECT_FILE, Config, Places, UserConfig
 from nayru_lsp.convert import is_on_disk, to_offset, to_path, to_span, to_uri
 from nayru_lsp.features.code_action import code_action
 from nayru_lsp.features.completion import completion, resolve
@@ -45,14 +34,15 @@ from nayru_lsp.features.definition import definition
 from nayru_lsp.features.diagnostics import diagnostics
 from nayru_lsp.features.document_symbol import document_symbol
 from nayru_lsp.features.hover import hover
-from nayru_lsp.files import Fence, Refused, is_below, normal, read_project_config
+from nayru_lsp.files import Fence, is_below, normal
 from nayru_lsp.plugins import Plugins
 from nayru_lsp.schedule import Schedule
 from nayru_lsp.server_assist import Assist
 from nayru_lsp.server_index import Index
 from nayru_lsp.server_protocol import Server
+from nayru_lsp.server_settings import Settings, client_of
 from nayru_lsp.session import Session
-from nayru_lsp.snapshot import Client, Snapshot
+from nayru_lsp.snapshot import Snapshot
 
 CHECK_DELAY = 0.015             # seconds of quiet before own checks; a key's diagnostics are due within 50 ms
 CHECK_ON_LOOP = 0.020           # a check that took longer than this last time runs in a thread
@@ -73,14 +63,11 @@ class Nayru:
         self._trouble = trouble
         self.ls = Server("nayru", metadata.version("nayru") if _installed() else "0")
         self.plugins = plugins
-        self.base = user                        # config.toml and flags, without the editor's settings
+        self.settings = Settings(user)
         self.session = Session(Config(user=user), plugins.facts)
         self.schedule = Schedule()
         self.index = Index(self.session, self._project_moved)
         self.assist = Assist(self)
-        self._settings: Any = None              # the editor's
-        self._folder_settings: dict[str, Any] = {}
-        self._watch_settings = False
         self._told: set[str] = set()            # sentences shown to the user; each once
         self._check_cost: dict[str, float] = {}
         self._status: dict[str, Any] = {}       # as last sent
@@ -139,23 +126,20 @@ class Nayru:
     def initialize(self, params: types.InitializeParams) -> None:
         encoding = str(getattr(self.ls.workspace.position_encoding, "value", self.ls.workspace.position_encoding))
         self.session.set_client(client_of(params), encoding)
-        workspace = params.capabilities.workspace
-        settings = workspace.did_change_configuration if workspace else None
-        self._watch_settings = bool(settings and settings.dynamic_registration)
         folders = [to_path(folder.uri) for folder in params.workspace_folders or ()]
         if not folders and params.root_uri:
             folders = [to_path(params.root_uri)]
         elif not folders and params.root_path:
             folders = [normal(params.root_path)]
         self.session.folders = [folder for folder in folders if is_on_disk(folder)]
-        self._settings = _section(params.initialization_options)
+        self.settings.initialized(params)
         self._fence()
 
     async def initialized(self, _: types.InitializedParams) -> None:
         self.status("starting", reason="reading the project")
         if self._trouble:
             self.tell(self._trouble, types.MessageType.Error)
-        await self._pull_settings()
+        await self.settings.pull(self.ls, self.session)
         self._configure()
         self.schedule.start(self._register())
         self.schedule.start(self._read_workspace())
@@ -178,7 +162,7 @@ class Nayru:
             wanted.append(types.Registration(
                 id="nayru-watch", method=types.WORKSPACE_DID_CHANGE_WATCHED_FILES,
                 register_options=types.DidChangeWatchedFilesRegistrationOptions(watchers=watchers)))
-        if self._watch_settings:
+        if self.settings.watched:
             wanted.append(types.Registration(
                 id="nayru-settings", method=types.WORKSPACE_DID_CHANGE_CONFIGURATION,
                 register_options=types.DidChangeConfigurationRegistrationOptions(section="nayru")))
@@ -231,71 +215,23 @@ class Nayru:
                  if is_on_disk(path) and not self.session.folder_of(path)}
         self.index.fence = Fence((*self.session.folders, *sorted(alone)), outside)
 
-    async def _pull_settings(self) -> None:
-        """Ask the editor for its settings where it answers that (then they win over what it pushed)."""
-        if not self.session.client.configuration:
-            return
-        items = [types.ConfigurationItem(section="nayru")]
-        items += [types.ConfigurationItem(section="nayru", scope_uri=to_uri(path)) for path in self.session.folders]
-        try:
-            answers = await asyncio.wait_for(
-                self.ls.workspace_configuration_async(types.ConfigurationParams(items=items)), 5)
-        except (JsonRpcException, TimeoutError):
-            return
-        if answers and answers[0] is not None:
-            self._settings = answers[0]
-        self._folder_settings = dict(zip(self.session.folders, answers[1:], strict=False))
-
     def _configure(self) -> None:
-        """Put the configuration together. What is wrong is told once, and the last good part is kept."""
-        old = self.session.config
-        user = old.user
-        try:
-            user = merge_settings(self.base, self._settings)
-        except ConfigError as error:
-            self.tell(str(error), types.MessageType.Error)
-        projects: dict[str, ProjectConfig] = {}
-        for folder in self.session.folders:
-            try:
-                found = self._project_config(folder)
-            except (ConfigError, Refused) as error:
-                self.tell(str(error), types.MessageType.Error)
-                found = old.projects.get(folder, ProjectConfig())
-            projects[folder] = found
-        config = Config(user=user, projects=projects)
-        if config != old:
+        """Put the configuration together anew, and tell everybody whom it concerns."""
+        config = self.settings.read(self.session.config, self.session.folders, self.tell)
+        if config != self.session.config:
             self.session.set_config(config)
-        logging.getLogger("nayru").setLevel(user.log_level)
+        logging.getLogger("nayru").setLevel(config.user.log_level)
         self._fence()
         self.index.settle_roots()
-        self.plugins.configure(msgspec.to_builtins(user), self.places.data_folder)
-        self.assist.configure(user)
+        self.plugins.configure(msgspec.to_builtins(config.user), self.places.data_folder)
+        self.assist.configure(config.user)
         self._project_moved(set(self.session.documents))
 
-    def _project_config(self, folder: str) -> ProjectConfig:
-        config = ProjectConfig()
-        notices: tuple[str, ...] = ()
-        try:
-            read = read_project_config(folder)
-        except Refused as error:
-            raise ConfigError(f"{folder}/{PROJECT_FILE}: {error}") from None
-        if read is not None:
-            config, notices = parse_project(read[1], read[0])
-        settings = self._folder_settings.get(folder) or self._settings
-        section = settings.get(PROJECT_SECTION) if isinstance(settings, Mapping) else None
-        if section:
-            laid, more = project_from({**msgspec.to_builtins(config), **section}, f"editor settings: {PROJECT_SECTION}")
-            config, notices = laid, (*notices, *more)
-        for notice in notices:
-            self.tell(notice)
-        return config
-
     def did_change_configuration(self, params: types.DidChangeConfigurationParams) -> None:
-        if params.settings is not None and params.settings != {}:
-            self._settings = _section(params.settings)
+        self.settings.pushed(params.settings)
 
         async def again() -> None:
-            await self._pull_settings()
+            await self.settings.pull(self.ls, self.session)
             self._configure()
         self.schedule.later("settings", 0, again)
 
@@ -311,7 +247,7 @@ class Nayru:
                 self._publish(path)
 
         async def again() -> None:
-            await self._pull_settings()
+            await self.settings.pull(self.ls, self.session)
             self._configure()
             await self.index.read_folders(added)
         self.schedule.start(again())
@@ -556,7 +492,7 @@ class Nayru:
         """Read the configuration and the project anew, and start the model and the plugins' workers anew."""
         await self.assist.close()
         await self.plugins.gather("nayru_close", deadline=1.0)
-        await self._pull_settings()
+        await self.settings.pull(self.ls, self.session)
         self._configure()
         await self.index.read_folders(self.session.folders)
         await self.assist.start()
@@ -587,38 +523,6 @@ def _claim_standard_streams() -> tuple[BinaryIO, BinaryIO]:
     os.dup2(2, 1)
     sys.stdout = sys.stderr
     return reader, writer
-
-
-def client_of(params: types.InitializeParams) -> Client:
-    """What the editor can do, from its capabilities."""
-    caps = params.capabilities
-    text, workspace, window = caps.text_document, caps.workspace, caps.window
-    completion_item = text.completion.completion_item if text and text.completion else None
-    formats = text.hover.content_format if text and text.hover else None
-    symbols = text.document_symbol if text else None
-    actions = text.code_action if text else None
-    publish = text.publish_diagnostics if text else None
-    edit = workspace.workspace_edit if workspace else None
-    watched = workspace.did_change_watched_files if workspace else None
-    return Client(
-        name=params.client_info.name if params.client_info else "",
-        inline_completion=bool(text and text.inline_completion),
-        snippets=bool(completion_item and completion_item.snippet_support),
-        markdown=formats is None or types.MarkupKind.Markdown in formats,
-        related_information=bool(publish and publish.related_information),
-        hierarchical_symbols=bool(symbols and symbols.hierarchical_document_symbol_support),
-        work_done_progress=bool(window and window.work_done_progress),
-        apply_edit=bool(workspace and workspace.apply_edit),
-        code_action_literals=bool(actions and actions.code_action_literal_support),
-        versioned_edits=bool(edit and edit.document_changes),
-        watched_files=bool(watched and watched.dynamic_registration),
-        configuration=bool(workspace and workspace.configuration))
-
-
-def _section(settings: Any) -> Any:
-    """The `nayru` section, where an editor sends its settings with that name around them."""
-    inner = settings.get("nayru") if isinstance(settings, Mapping) else None
-    return inner if isinstance(inner, Mapping) else settings
 
 
 def _problems(result: Any) -> Iterable[Any]:

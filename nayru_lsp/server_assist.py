@@ -255,8 +255,7 @@ class Assist:
             nayru.status("ready" if offer is not None else "silent", reason=told)
         if offer is None:
             return {"applied": False, "text": "", "reason": found.reason, "rounds": found.rounds}
-        instruction = file.text.slice(*span)
-        self._offered(snapshot, file, offer, instruction)
+        self._offered(snapshot, file, offer, found.instruction)
         answer: dict[str, Any] = {
             "applied": False, "text": offer.text, "reason": found.reason, "rounds": found.rounds, "id": offer.id,
             "maker": offer.candidate.maker, "ok": offer.verdict.ok, "judges": list(offer.verdict.judges),

@@ -44,6 +44,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "nayru_lsp.server": (("nayru_lsp",), ("pygls", "lsprotocol", "msgspec")),
     "nayru_lsp.server_assist": (("nayru_lsp",), ("pygls", "lsprotocol", "msgspec")),
     "nayru_lsp.server_index": (("nayru_lsp",), ("pygls", "lsprotocol")),
+    "nayru_lsp.server_settings": (("nayru_lsp",), ("pygls", "lsprotocol", "msgspec")),
     "nayru_lsp.server_protocol": (("nayru_lsp",), ("pygls", "lsprotocol", "cattrs")),
     "nayru_lsp.cli_assist": (("nayru_lsp",), ("msgspec",)),
     "nayru_lsp.__main__": (("nayru_lsp",), ("platformdirs", "rich", "msgspec")),
