@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from nayru_lsp.asm.file import ParsedFile
+from nayru_lsp.asm.file import ParsedBlock, ParsedFile
 from nayru_lsp.asm.lexer import logical_lines
 from nayru_lsp.asm.statements import Memo, data_arguments, parse_line
 from nayru_lsp.asm.symbols import names_in
@@ -171,7 +171,7 @@ class _Routine:
                 bare = label.name.lstrip(".")
                 parents = [*parents[: len(label.name) - len(bare) - 1], bare]
                 full = "_".join((main, *parents))
-                if not main or any(full in block.text for block in file.blocks) or (
+                if not main or any(_holds(block, full) for block in file.blocks) or (
                         elsewhere is not None and elsewhere(full)):
                     out.add(number)
         for name, number in last.items():
@@ -322,11 +322,22 @@ _keeps_widths: Memo[tuple[str, Dialect], bool] = Memo(_keeps_widths_uncached, 4_
 _WORDS = re.compile(r"\.*[A-Za-z_]\w*|\++|-+", re.ASCII)
 
 
+def _holds(block: ParsedBlock, text: str) -> bool:
+    """Is ``text`` anywhere in the block? Remembered with it, under the key of `Project.mentions`."""
+    kept = block.notes.get(("holds", text))
+    if kept is None:
+        kept = block.notes[("holds", text)] = text in block.text
+    return bool(kept)
+
+
 def _crosses_in(file: ParsedFile, base: int, name: str) -> bool:
     """May a branch above ``base`` mean the first ``+`` below it?"""
-    text = file.text.slice(max(0, base - MAX_ROUTINE), base)
-    found = list(_relative(name).finditer(text))
-    return bool(found) and found[-1].group(1) is not None or (not found and base > MAX_ROUTINE)
+    for reach in (2_000, MAX_ROUTINE):      # it is nearly always decided close by
+        low = file.line_at(base - reach)[0] if base > reach else 0
+        found = list(_relative(name).finditer(file.text.slice(low, base)))
+        if found:
+            return found[-1].group(1) is not None
+    return base > MAX_ROUTINE
 
 
 def _crosses_out(file: ParsedFile, end: int, name: str) -> bool:

@@ -7,18 +7,19 @@ blocks left open. Asar (a plugin) judges too where it is there in time; when it 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 from nayru_lsp.asm.checks.widths import contradiction, too_large
 from nayru_lsp.asm.cost import cost
 from nayru_lsp.asm.encode import size_of
 from nayru_lsp.asm.evaluate import evaluate
-from nayru_lsp.asm.flow import WidthState, routine_states
+from nayru_lsp.asm.flow import UNKNOWN, Elsewhere, WidthState, routine_states
 from nayru_lsp.asm.isa import MNEMONICS, modes_for
 from nayru_lsp.asm.mapping import MappingMode, to_rom
 from nayru_lsp.asm.parser import data_arguments, parse_text
 from nayru_lsp.asm.project import ParsedFile, Project
-from nayru_lsp.asm.symbols import Reference
+from nayru_lsp.asm.symbols import BlockIndex, Reference, Symbol, index_block, references_of
 from nayru_lsp.asm.syntax import (
     Assignment,
     Define,
@@ -48,24 +49,29 @@ async def verify(snapshot: Snapshot, file: ParsedFile, span: Span, text: str, *,
                  deadline: float) -> Verdict:
     """Judge ``text`` put in place of ``span``. ``deadline`` (seconds) bounds the plugins, not our own analysis."""
     own = judge(snapshot.project, file, span, text)
-    if plugins is None or not plugins.has("nayru_verify") or not text.strip():
+    if plugins is None or not text.strip():
         return own
-    results = await plugins.gather(
-        "nayru_verify", deadline=deadline, snapshot=snapshot, file=file, span=span, text=text)
-    heard = [(name, verdict) for name, verdict in results if isinstance(verdict, Verdict)]
-    names = {name for name, _ in heard}
-    silent = [name for name in plugins.implementers("nayru_verify") if name not in names]
-    absent = tuple(f"{name}: no verdict within {1000 * deadline:.0f} ms" for name in silent)
-    return _merge(own, [verdict for _, verdict in heard], absent)
+    asked = plugins.implementers("nayru_verify")
+    if not asked:
+        return own
+    begun = time.monotonic()
+    results = dict(await plugins.gather(
+        "nayru_verify", deadline=deadline, snapshot=snapshot, file=file, span=span, text=text))
+    late = time.monotonic() - begun >= 0.9 * deadline
+    heard = [verdict for verdict in results.values() if isinstance(verdict, Verdict)]
+    why = f"late ({1000 * deadline:.0f} ms)" if late else "gave no verdict"
+    absent = tuple(f"{name}: {why}" for name in asked if not isinstance(results.get(name), Verdict))
+    return _merge(own, heard, absent, len(text))
 
 
-def _merge(own: Verdict, others: list[Verdict], absent: tuple[str, ...]) -> Verdict:
+def _merge(own: Verdict, others: list[Verdict], absent: tuple[str, ...], length: int) -> Verdict:
     """The strictest of all: the text is good as far as everybody says so. An assembler's size beats ours."""
     everyone = [own, *others]
     sizes = [verdict.size for verdict in (*others, own) if verdict.size is not None]
     judged = [verdict for verdict in everyone if verdict.judges]
+    ok = all(verdict.ok for verdict in judged)
     return Verdict(
-        ok=all(verdict.ok for verdict in judged), good=min(verdict.good for verdict in judged),
+        ok=ok, good=length if ok else max(0, min(length, *(verdict.good for verdict in judged if not verdict.ok))),
         judges=tuple(dict.fromkeys(name for verdict in judged for name in verdict.judges)),
         reasons=tuple(reason for verdict in everyone for reason in verdict.reasons),
         absent=(*(name for verdict in everyone for name in verdict.absent), *absent),
@@ -73,32 +79,37 @@ def _merge(own: Verdict, others: list[Verdict], absent: tuple[str, ...]) -> Verd
 
 
 def judge(project: Project, file: ParsedFile, span: Span, text: str) -> Verdict:
-    """Our own verdict. Pure."""
+    """Our own verdict. Pure. What is read anew is the candidate's lines; the file's other lines are shared."""
     new = parse_text(file.path, file.text.replace(span, text), file.dialect, previous=file)
-    after = project.with_file(new)
     start, end = span.start, span.start + len(text)
     lines = list(_lines(new, start, end))
+    first = lines[0][0]
+    scope = file.scope_at(span.start)       # the text above is the same in both
+    raws = [line.raw for _, line in lines]
+    index = index_block(raws, scope, file.dialect)
     reasons: list[tuple[int, int, str, str]] = []
-    if new.scope_at(start).arch == "65816":
+    states: list[tuple[int, Statement, WidthState]] = []
+    if scope.arch == "65816":
         for at, line in lines:
             reasons.extend(_line(at, line))
-        reasons.extend(_names(project, after, new, start, end))
-        states = _states(new, start, end)
-        for at, statement, state in states:
-            message = contradiction(statement, state) or too_large(statement)
-            if message:
-                reasons.append((at, at + statement.end - statement.start, "NAY201", message))
-    else:
-        states = []
-    reasons.extend(_origins(after, new, lines))
+        if index.calls or index.makers or any(symbol.kind in ("define", "macro") for symbol in index.symbols):
+            project = project.with_file(new)
+        for reference in references_of(raws, index, file.dialect):
+            low, high = first + reference.span.start, first + reference.span.end
+            if start <= low < end and not _known(project, index, reference):
+                what = {"macro": "macro", "define": "define"}.get(reference.kind, "label")
+                reasons.append((low, high, "NAY401",
+                                f"there is no {what} {reference.name.lstrip('%')} in this project"))
+        states = _states(new, start, end, None)
+        reasons.extend(_widths(project, new, start, end, states))
+    reasons.extend(_origins(project, file, lines))
     reasons.extend(_blocks(lines))
-    reasons.extend(_twice(project, file, span, new, start, end))
+    reasons.extend(_twice(project, file, span, index, first, start, end))
     clipped = sorted((max(0, low - start), min(len(text), high - start), code, message)
                      for low, high, code, message in reasons if high > start and low < end)
-    size, cycles = _cost(new, lines, states, start, end)
+    size, cycles = _cost(lines, states, start, end) if not clipped else (None, None)
     return Verdict(
-        ok=not clipped, good=_good(text, clipped), judges=(OWN,), size=size if not clipped else None,
-        cycles=cycles if not clipped else None,
+        ok=not clipped, good=_good(text, clipped), judges=(OWN,), size=size, cycles=cycles,
         reasons=tuple(Reason(code, message, Span(low, max(low, high))) for low, high, code, message in clipped))
 
 
@@ -143,23 +154,13 @@ def _line(at: int, line: Line) -> Iterator[tuple[int, int, str, str]]:
                 yield low, high, "NAY101", f"{statement.mnemonic} belongs to another processor"
 
 
-def _names(project: Project, after: Project, file: ParsedFile, start: int, end: int) -> Iterator[
-        tuple[int, int, str, str]]:
-    for number, (at, block, _) in enumerate(file.indexes):
-        if at + block.length <= start or at > end:
-            continue
-        for reference in file.references_in(number, number + 1):
-            if start <= reference.span.start < end and not _known(after, reference):
-                low, high = reference.span
-                what = {"macro": "macro", "define": "define"}.get(reference.kind, "label")
-                yield low, high, "NAY401", f"there is no {what} {reference.name.lstrip('%')} in this project"
-
-
-def _known(project: Project, reference: Reference) -> bool:
+def _known(project: Project, index: BlockIndex, reference: Reference) -> bool:
+    """True unless it is certain that nothing in the project or the candidate defines the name or could make it."""
     name = reference.name
     if reference.kind in ("relative label", "macro label", "function", "struct") or name in PRINT_WORDS:
         return True
-    if project.defined(name) or (reference.namespace and project.defined(f"{reference.namespace}_{name}")):
+    if name in index.by_name or project.defined(name) or (
+            reference.namespace and project.defined(f"{reference.namespace}_{name}")):
         return True
     if reference.kind == "define":
         bare = name[1:]
@@ -172,12 +173,26 @@ def _known(project: Project, reference: Reference) -> bool:
     return project.may_be_made(name)
 
 
-def _states(file: ParsedFile, start: int, end: int) -> list[tuple[int, Statement, WidthState]]:
+def _widths(project: Project, file: ParsedFile, start: int, end: int,
+            states: list[tuple[int, Statement, WidthState]]) -> Iterator[tuple[int, int, str, str]]:
+    """Immediates of the other width. A first look takes no label as reached from other files; what it finds must hold
+    when they are looked at too."""
+    found = [(at, statement) for at, statement, state in states if contradiction(statement, state)]
+    sure = {at: state for at, _, state in _states(
+        file, start, end, lambda name: project.mentions(name, file.path))} if found else {}
+    for at, statement, _ in states:
+        message = too_large(statement) or contradiction(statement, sure.get(at, UNKNOWN))
+        if message:
+            yield at, at + statement.end - statement.start, "NAY201", message
+
+
+def _states(file: ParsedFile, start: int, end: int, elsewhere: Elsewhere | None) -> list[
+        tuple[int, Statement, WidthState]]:
     out: list[tuple[int, Statement, WidthState]] = []
     at = start
-    while at < end or not out:
-        _, high, states = routine_states(file, at)
-        out.extend(item for item in states if start <= item[0] + item[1].end - item[1].start and item[0] < end)
+    while at < end:
+        low, high, states = routine_states(file, at, elsewhere)
+        out.extend(item for item in states if start < item[0] + item[1].end - item[1].start and low <= item[0] < end)
         if high <= at or high >= end:
             break
         at = high
@@ -240,27 +255,33 @@ def _blocks(lines: list[tuple[int, Line]]) -> Iterator[tuple[int, int, str, str]
         yield low, high, "NAY301", f"this {name} is never closed"
 
 
-def _twice(project: Project, old: ParsedFile, span: Span, new: ParsedFile, start: int, end: int) -> Iterator[
-        tuple[int, int, str, str]]:
+def _twice(project: Project, old: ParsedFile, span: Span, index: BlockIndex, first: int, start: int, end: int) -> (
+        Iterator[tuple[int, int, str, str]]):
+    """Names that the candidate defines although they are defined already."""
     seen: set[str] = set()
-    for at, block, index in new.indexes:
-        if at + block.length <= start or at >= end:
+    for symbol in index.symbols:
+        low, high = first + symbol.name_span.start, first + symbol.name_span.end
+        if not start <= low < end or symbol.kind not in ("label", "sub label", "assignment", "macro"):
             continue
-        for symbol in index.symbols:
-            low, high = at + symbol.name_span.start, at + symbol.name_span.end
-            if not start <= low < end or symbol.kind not in ("label", "sub label", "assignment", "macro"):
-                continue
-            name = symbol.name
-            elsewhere = not symbol.conditional and any(
-                not other.conditional and not (other.path == old.path and span.start <= other.span.start < span.end)
-                for other in project.definitions(name))
-            if elsewhere or name in seen:
-                yield low, high, "NAY303", f"{name.lstrip('%')} is defined already"
-            seen.add(name)
+        name = symbol.name
+        elsewhere = not symbol.conditional and any(
+            not other.conditional and not (other.path == old.path and span.start <= other.span.start < span.end)
+            for other in _old_definitions(project, old, name))
+        if elsewhere or name in seen:
+            yield low, high, "NAY303", f"{name.lstrip('%')} is defined already"
+        seen.add(name)
 
 
-def _cost(file: ParsedFile, lines: list[tuple[int, Line]], states: list[tuple[int, Statement, WidthState]], start: int,
-          end: int) -> tuple[int | None, tuple[int, int] | None]:
+def _old_definitions(project: Project, old: ParsedFile, name: str) -> Iterator[Symbol]:
+    """The definitions of a name without the candidate, even when ``project`` holds the file with it."""
+    for symbol in project.definitions(name):
+        if symbol.path != old.path:
+            yield symbol
+    yield from old.definitions(name)
+
+
+def _cost(lines: list[tuple[int, Line]], states: list[tuple[int, Statement, WidthState]], start: int, end: int) -> (
+        tuple[int | None, tuple[int, int] | None]):
     """Bytes and straight-line cycles of what lies in the candidate; None where any part is unknown."""
     state_at = {(at, statement.end - statement.start): state for at, statement, state in states}
     size: int | None = 0
