@@ -1,9 +1,9 @@
 """The width state along straight-line code and the branches inside one routine.
 
 A routine is the text from one main label to the next. What enters it is unknown; REP, SEP and matched PHP/PLP say what
-holds after them; a label inside it holds what all ways to it agree on, and nothing where a way could come from elsewhere
-(its name is mentioned in any other way than as the target of a branch of this routine, or a macro is called here); a
-call keeps the widths only where the called routine is in the same file and plainly keeps them. Everything else is
+holds after them; a label inside it holds what all ways to it agree on, and nothing where a way could come from
+elsewhere (its name is mentioned otherwise than as the target of a branch of this routine, or a macro is called here);
+a call keeps the widths only where the called routine is in the same file and plainly keeps them. Everything else is
 unknown: a wrong width would be a false error.
 """
 
@@ -350,8 +350,9 @@ def _crosses_out(file: ParsedFile, end: int, name: str) -> bool:
 def _relative_pattern(name: str) -> re.Pattern[str]:
     """Group 1: a mention; without it: a definition. `+` behind a comma, a bracket or a word is a mention."""
     mark = re.escape(name)
-    return re.compile(rf"(?:^|(?<=[ \t]:))[ \t]*{mark}:?(?=\s|\Z)|[^\s+\-;][ \t]*[ \t(,]({mark})(?=[ \t]*(?:[;),\r\n:]|\Z))",
-                      re.MULTILINE)
+    definition = rf"(?:^|(?<=[ \t]:))[ \t]*{mark}:?(?=\s|\Z)"
+    mention = rf"[^\s+\-;][ \t]*[ \t(,]({mark})(?=[ \t]*(?:[;),\r\n:]|\Z))"
+    return re.compile(f"{definition}|{mention}", re.MULTILINE)
 
 
 _relative: Memo[str, re.Pattern[str]] = Memo(_relative_pattern, 50)

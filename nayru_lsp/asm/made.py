@@ -21,6 +21,7 @@ _PARAMETER = re.compile(r"<(\w+)>", re.ASCII)
 _HARMLESS = re.compile(r"[^:=%<!]*\Z")
 _MAKING_WORDS = re.compile(r"(?i)(?<!\w)(?:incsrc|macro|namespace|struct|function|global|pushns|pullns|endmacro)(?!\w)")
 _USE = re.compile(r"!\^*\{?(\w+)\}?", re.ASCII)
+_SUB = re.compile(r"\.+\w+\Z", re.ASCII)
 _NAME = re.compile(r"\w+\Z", re.ASCII)
 MAX_NESTING = 6
 
@@ -105,11 +106,14 @@ class MadeNames:
         for arguments in self._calls.get(maker.macro, ()):
             texts = {hole: arguments[at] if at < len(arguments) else "" for hole, at in positions.items()}
             name = _PARAMETER.sub(lambda match, texts=texts: texts[match.group(1)], maker.pattern)  # type: ignore[misc]
+            name = name.lstrip("#")
             if _NAME.match(name):
                 self._exact.add(name)
-            elif all(_NAME.match(text) or not text or self._harmless(text, 0) for text in texts.values()):
-                continue            # `$12:` makes no label
-            else:
+            elif _SUB.match(name):
+                patterns.add(r"(?:\w*_)?" + re.escape(name.lstrip(".")))
+            elif any(":" in text or "%" in text for text in texts.values()):
+                self.any = True     # more than a name was passed
+            elif not all(self._harmless(text, 0) for text in texts.values()):
                 patterns.add(_any_filling(maker.pattern))
 
     def _harmless(self, text: str, depth: int) -> bool:

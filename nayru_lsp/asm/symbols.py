@@ -154,7 +154,8 @@ _CLOSING = frozenset({"endif", "endwhile", "endfor"})
 _WORD = re.compile(r"[ \t]*(\w+)", re.ASCII)
 _WORDS = re.compile(r"[^ \t]+")
 # What another processor's code, or a command, calls a register or a mode: never sought as a label.
-_REGISTERS = frozenset({"a", "x", "y", "s", "sp", "ya", "psw", "c", "off", "on", "align", *(f"r{n}" for n in range(16))})
+_REGISTERS = frozenset({"a", "x", "y", "s", "sp", "ya", "psw", "c", "off", "on", "align"} | {
+    f"r{number}" for number in range(16)})
 _HOLE = re.compile(r"<[^<>\s]*>|!\^*\w+|!\{[^{}]*\}", re.ASCII)
 _MADE_LABEL = re.compile(r"[ \t]*#?((?:\w|\.|\?|<[^<>\s]*>|!\^*\w+|!\{[^{}]*\})+)(:?)(?=\s|\Z)", re.ASCII)
 _MADE_DEFINE = re.compile(r"![^ \t]+[ \t]+(?:=|\+=|:=|#=|\?=)(?=[ \t]|\Z)")

@@ -1,9 +1,11 @@
-"""NAY001 unclosed quote or parenthesis, NAY101 unknown word, NAY102 no such addressing mode, NAY103 width suffix."""
+"""NAY001 unclosed quote or parenthesis, NAY101 unknown word, NAY102 no such addressing mode, NAY103 unknown width
+suffix, NAY104 no form of that width."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from nayru_lsp.asm.encode import SUFFIXES, literal_width, select
 from nayru_lsp.asm.file import ParsedBlock
 from nayru_lsp.asm.isa import MNEMONICS, modes_for
 from nayru_lsp.asm.lexer import EXPANDABLE
@@ -11,7 +13,7 @@ from nayru_lsp.asm.problem import Fix, Problem, Severity
 from nayru_lsp.asm.project import ParsedFile, Project
 from nayru_lsp.asm.statements import parse_line
 from nayru_lsp.asm.symbols import BlockIndex
-from nayru_lsp.asm.syntax import Dialect, Instruction, Line, Opaque, OperandShape
+from nayru_lsp.asm.syntax import Dialect, Directive, Instruction, Line, Opaque, OperandShape
 from nayru_lsp.asm.text import Span
 from nayru_lsp.asm.words import DATA, DIRECTIVES
 
@@ -27,22 +29,27 @@ _SHAPES = {
 # One edit away from a word of the language, and nothing else that Asar knows begins like this.
 _WORDS = sorted({*MNEMONICS, *(word.upper() for word in DIRECTIVES | DATA if len(word) > 2)})
 
+_ADDRESSED = frozenset(_SHAPES) - {
+    OperandShape.NONE, OperandShape.ACCUMULATOR, OperandShape.IMMEDIATE, OperandShape.MOVE}
+_FORMS = {1: "8-bit (direct page)", 2: "16-bit (absolute)", 3: "24-bit (long)"}
+
 Finding = tuple[int, int, str, Severity, str, tuple[tuple[int, int, str], ...]]
 
 
 def check(project: Project, file: ParsedFile) -> Iterator[Problem]:
+    foreign = project.foreign(file.path)
     for start, block, index in file.indexes:
-        key = ("instructions", index.entry)
+        key = ("instructions", index.entry, foreign)
         found = block.notes.get(key)
         if found is None:
-            found = block.notes[key] = tuple(_block(block, index, file.dialect))
+            found = block.notes[key] = tuple(_block(block, index, file.dialect, foreign))
         assert isinstance(found, tuple)
         for low, high, code, severity, message, edits in found:
             fixes = tuple(Fix(f"Change to {new}", ((Span(start + a, start + b), new),)) for a, b, new in edits)
             yield Problem(file.path, Span(start + low, start + high), code, severity, message, fixes=fixes)
 
 
-def _block(block: ParsedBlock, index: BlockIndex, dialect: Dialect) -> Iterable[Finding]:
+def _block(block: ParsedBlock, index: BlockIndex, dialect: Dialect, foreign: bool) -> Iterable[Finding]:
     scopes, number = index.scopes, 0
     at = 0
     for raw in block.lines:
@@ -54,9 +61,16 @@ def _block(block: ParsedBlock, index: BlockIndex, dialect: Dialect) -> Iterable[
             if line.defect is not None:
                 low, high, message = line.defect
                 yield at + low, at + high, "NAY001", Severity.ERROR, message, ()
-            else:
+            elif not foreign and line.statements and not _conditional(line):
                 yield from _line(line, at)
         at += len(raw)
+
+
+def _conditional(line: Line) -> bool:
+    """A condition and what hangs on it, on one line."""
+    return len(line.statements) > 1 and any(
+        isinstance(statement, Directive) and statement.name in ("if", "elseif", "while", "for", "else")
+        for statement in line.statements)
 
 
 def _line(line: Line, at: int) -> Iterable[Finding]:
@@ -77,11 +91,26 @@ def _instruction(line: Line, statement: Instruction, at: int) -> Iterable[Findin
                    f"there is no width suffix .{suffix}: use .b, .w or .l", ())
         return
     shape = statement.operand.shape if statement.operand is not None else OperandShape.NONE
-    if shape is OperandShape.OPAQUE or modes_for(name, shape):
+    if shape is OperandShape.OPAQUE or (name == "REP" and suffix):      # rep.b 5 : nop is the old command
+        return
+    if shape is OperandShape.ACCUMULATOR and not modes_for(name, shape) and modes_for(name, OperandShape.PLAIN):
+        return      # a label may be called `a`
+    if modes_for(name, shape):
+        yield from _width(statement, shape, at)
         return
     have = _possible(name)
     yield (at + statement.start, at + statement.end, "NAY102", Severity.ERROR,
            f"{name} does not work {_SHAPES[shape]}; it works {have}", ())
+
+
+def _width(statement: Instruction, shape: OperandShape, at: int) -> Iterable[Finding]:
+    name, suffix, operand = statement.mnemonic, statement.suffix, statement.operand
+    if operand is None or operand.value is None or shape not in _ADDRESSED or (suffix and suffix not in SUFFIXES):
+        return
+    width = SUFFIXES.get(suffix) or literal_width(operand.value)
+    if width is not None and select(name, shape, suffix, width) is None:
+        yield (at + statement.start, at + statement.end, "NAY104", Severity.ERROR,
+               f"{name} has no {_FORMS[width]} form {_SHAPES[shape]}", ())
 
 
 def _possible(name: str) -> str:

@@ -1,4 +1,5 @@
-"""NAY401 unknown label, NAY403 unknown macro, NAY404 wrong number of macro arguments, NAY405 file not found."""
+"""NAY401 unknown label, NAY402 unknown define, NAY403 unknown macro, NAY404 wrong number of macro arguments, NAY405
+file not found."""
 
 from __future__ import annotations
 
@@ -9,13 +10,15 @@ from nayru_lsp.asm.problem import Problem, Severity
 from nayru_lsp.asm.project import ParsedFile, Project
 from nayru_lsp.asm.symbols import BlockIndex, Reference
 from nayru_lsp.asm.syntax import MacroCall
-from nayru_lsp.asm.words import PRINT_WORDS
+from nayru_lsp.asm.words import BUILT_IN_DEFINES, PRINT_WORDS
 
-_LOOKED_UP = frozenset({"label", "sub label", "macro", "struct"})
+_LOOKED_UP = frozenset({"label", "sub label", "macro", "struct", "define"})
 
 
 def check(project: Project, file: ParsedFile) -> Iterator[Problem]:
     yield from _files(project, file)
+    if project.foreign(file.path):
+        return
     complete = project.complete(file.path)
     for number, (_, block, index) in enumerate(file.indexes):
         # Nearly every name is known: only a block with another, or with a macro call, is looked at closely.
@@ -47,6 +50,12 @@ def _known(project: Project, name: str, namespace: str) -> bool:
 
 def _unknown(project: Project, file: ParsedFile, reference: Reference) -> Iterator[Problem]:
     name = reference.name
+    if reference.kind == "define":
+        # Without a configuration nobody knows what `-D` the build passes.
+        if project.configured_roots and not project.may_be_made(name) and not _given(project, file, name[1:]):
+            yield Problem(file.path, reference.span, "NAY402", Severity.ERROR,
+                          f"the define {name} is set nowhere in this project")
+        return
     if reference.kind == "macro":
         if not project.may_be_made(name):
             yield Problem(file.path, reference.span, "NAY403", Severity.ERROR,
@@ -60,6 +69,11 @@ def _unknown(project: Project, file: ParsedFile, reference: Reference) -> Iterat
     if project.may_be_made(name) or project.may_be_made(whole):
         return
     yield Problem(file.path, reference.span, "NAY401", Severity.ERROR, f"there is no label {name} in this project")
+
+
+def _given(project: Project, file: ParsedFile, name: str) -> bool:
+    return name in BUILT_IN_DEFINES or any(
+        key == name for root in project.roots_of(file.path) for key, _ in root.defines)
 
 
 def _arguments(project: Project, file: ParsedFile, reference: Reference) -> Iterator[Problem]:

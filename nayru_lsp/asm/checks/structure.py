@@ -1,18 +1,20 @@
-"""NAY301 opened and never closed, NAY302 closed and never opened, NAY303 defined twice."""
+"""NAY301 opened and never closed, NAY302 closed and never opened, NAY303 defined twice, NAY304 no parent."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from nayru_lsp.asm.file import ParsedBlock, ParsedFile
 from nayru_lsp.asm.problem import Problem, Related, Severity
 from nayru_lsp.asm.project import Project
 from nayru_lsp.asm.statements import parse_line
-from nayru_lsp.asm.symbols import Symbol
+from nayru_lsp.asm.symbols import Symbol, one_line
 from nayru_lsp.asm.syntax import Dialect, Directive, Opaque
 from nayru_lsp.asm.text import Span
 from nayru_lsp.asm.words import OPENERS
 
+_MADE_LABEL = re.compile(r"[^ \t]+:(?=[ \t]|\Z)")
 _CLOSERS = {closer: opener for opener, closer in OPENERS.items()}
 _WORDS = tuple(OPENERS) + tuple(_CLOSERS)
 
@@ -20,6 +22,7 @@ _WORDS = tuple(OPENERS) + tuple(_CLOSERS)
 def check(project: Project, file: ParsedFile) -> Iterator[Problem]:
     yield from _balance(file)
     yield from _twice(file)
+    yield from _orphans(project, file)
 
 
 def _marks(block: ParsedBlock, dialect: Dialect) -> tuple[tuple[int, int, str], ...]:
@@ -34,9 +37,12 @@ def _marks(block: ParsedBlock, dialect: Dialect) -> tuple[tuple[int, int, str], 
                 statements = parse_line(raw, dialect).statements
                 for number, statement in enumerate(statements):
                     if isinstance(statement, Directive) and statement.name in _WORDS:
-                        inline = statement.name in ("if", "while", "for") and number + 1 < len(statements)
-                        out.append((at + statement.start, at + statement.name_end, "?" if inline else statement.name))
-                    elif isinstance(statement, Opaque) and statement.expandable:
+                        inline = statement.name in ("if", "while") and number + 1 < len(statements)
+                        if inline and dialect is Dialect.ASAR_1 and one_line(raw, statement):
+                            continue        # ends with its line
+                        out.append((at + statement.start, at + statement.name_end, statement.name))
+                    elif isinstance(statement, Opaque) and statement.expandable and not _MADE_LABEL.match(
+                            raw, statement.start, statement.end):
                         out.append((at, at, "?"))
             at += len(raw)
         found = block.notes["structure"] = tuple(out)
@@ -51,7 +57,7 @@ def _balance(file: ParsedFile) -> Iterator[Problem]:
         for low, high, word in _marks(block, file.dialect):
             span = Span(start + low, start + high)
             if word == "?":
-                return      # a one-line `if` needs no `endif`, and expanded text may hold either
+                return      # expanded text may open or close anything
             if word in OPENERS:
                 stack.append((word, span))
                 continue
@@ -80,7 +86,8 @@ def _twice(file: ParsedFile) -> Iterator[Problem]:
     first: dict[str, tuple[int, Symbol]] = {}
     for start, _, index in file.indexes:
         for symbol in index.symbols:
-            if symbol.kind not in ("label", "sub label") or symbol.conditional or "." in symbol.name:
+            if symbol.kind not in ("label", "sub label") or symbol.conditional or not symbol.sure \
+                    or "." in symbol.name:
                 continue
             if symbol.kind == "sub label" and not symbol.scope:
                 continue        # its main label stands in another file
@@ -91,3 +98,16 @@ def _twice(file: ParsedFile) -> Iterator[Problem]:
             there = Span(known[1].name_span.start + known[0], known[1].name_span.end + known[0])
             yield Problem(file.path, here, "NAY303", Severity.ERROR, f"{symbol.name} is defined twice in this file",
                           related=(Related(file.path, there, "first defined here"),))
+
+
+def _orphans(project: Project, file: ParsedFile) -> Iterator[Problem]:
+    """At the start of a file the parent may stand in whoever includes it, so only a configured root is judged there."""
+    for start, _, index in file.indexes:
+        for span, name, under_a_main in index.orphans:
+            if not under_a_main and (
+                    project.includers(file.path) or not any(root.path == file.path for root in project.configured_roots)
+                    or any(root.prelude for root in project.roots_of(file.path))):
+                continue
+            missing = "a label one dot less" if under_a_main else "a main label"
+            yield Problem(file.path, Span(span.start + start, span.end + start), "NAY304", Severity.ERROR,
+                          f"{name} has no parent: {missing} must stand above it")
