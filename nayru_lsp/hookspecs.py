@@ -69,6 +69,7 @@ def nayru_hover(snapshot: Snapshot, file: ParsedFile, offset: int) -> str | None
 async def nayru_validate(snapshot: Snapshot, root: Root) -> list[Problem]:
     """After a pause and on save, for each root that reaches the changed file: async, cancellable, has a deadline.
     Problems may lie in any file of the root."""
+    raise NotImplementedError
 
 
 @hookspec
@@ -80,6 +81,7 @@ async def nayru_verify(snapshot: Snapshot, file: ParsedFile, span: Span, text: s
 @hookspec
 def nayru_context(snapshot: Snapshot, file: ParsedFile, offset: int) -> list[Fragment]:
     """Before a model call, in a thread with a deadline: pieces of prompt context."""
+    raise NotImplementedError
 
 
 @hookspec
