@@ -67,7 +67,8 @@ class _Job:
 
 class Worker:
     """``target`` is "package.module:factory", or "/path/module.py:factory" for a module that is light only without the
-    package around it. In the child, ``factory(**options)`` is called once and returns ``handle(request) -> answer``. Calls queue; a cancelled call kills the child only if it has already begun.
+    package around it. In the child, ``factory(**options)`` is called once and returns ``handle(request) -> answer``.
+    Calls queue; a cancelled call kills the child only if it has already begun.
 
     ``starts`` counts the children started so far: a caller that keeps state in the child sends it again when the
     number has changed. ``generation`` is the number that served the latest answer; ``ready`` counts the children whose

@@ -6,23 +6,30 @@ open goes as the editor has it; any other one with its own bytes, also where the
 
 from __future__ import annotations
 
+import glob
+import itertools
 import os
 import posixpath
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from nayru_lsp.hookspecs import Project, Root
 
 FILE_LIMIT = 32 << 20       # bytes of one file
 CACHE_LIMIT = 64 << 20      # bytes of all files kept between runs
+MOST_MATCHES = 300          # files fetched for one pattern
+MOST_NAMES = 2000           # of macro arguments of one file that may be file names
 WRAPPER = ".nayru-root.asm"
 
 # File commands and functions. The name: quoted, or up to a space, colon or comma.
-_COMMAND = re.compile(r'(?im)^(?:[^;"\r\n]*?[\s:])?(incsrc|incbin|table)[ \t]+("[^"\r\n]*"|[^\s,:;"]+)')
+_COMMAND = re.compile(r'(?im)^(?:[^;"\r\n]*?[ \t:])??(incsrc|incbin|table)[ \t]+("[^"\r\n]*"|[^\s,:;"]+)')
 _FUNCTION = re.compile(r'\b_?(?:(?:can)?readfile[1-4]?|filesize|getfilestatus)\s*\(\s*"([^"\r\n]+)"')
 _FILE_WORD = re.compile(r"(?i)\b_?(?:incsrc|incbin|table|(?:can)?readfile[1-4]?|filesize|getfilestatus)\b")
+_CALL = re.compile(r"%\w+\(([^\r\n;]*\.[^\r\n;]*)")
+_FILE_NAME = re.compile(r"[\w/\\. -]+\.\w{1,4}(?![\w.])")
+_WHOLE_HOLE = re.compile(r"!\^*\w+|!\{[\w^]+\}|<\^*\w+>|<\.\.\.\[[^<>\]]*\]>")
 _HOLE = re.compile(r"!|<\w")
 
 
@@ -95,18 +102,25 @@ def collect(project: Project, root: Root, extra: Iterable[str], reader: Reader, 
         if parsed is not None:
             text = str(parsed.text)
             files[path] = as_bytes(path, text, reader, folders)
-            names: Iterable[tuple[str, bool]] = named_in(text)
         else:
             data = project.blobs.get(path) or reader.read(path, folders)
             if data is None:
                 continue
             files[path] = data
-            names = named_in(data.decode("utf-8", "replace")) if is_source(path) else ()
-        for name, _ in names:
+            text = data.decode("utf-8", "replace") if is_source(path) else ""
+        names, patterns = named_in(text)
+        for name in names:
             for candidate in candidates(path, name, root):
                 if candidate in files or candidate in project.files or reader.read(candidate, folders) is not None:
                     waiting.append(candidate)
                     break
+        for name in in_calls(text):         # macros that include take names; relative ones are the macro's file's
+            for base in dict.fromkeys((path, root.path)):
+                waiting += [found for found in candidates(base, name, root)
+                            if found not in files and reader.read(found, folders) is not None]
+        for name in patterns:
+            for pattern in candidates(path, name, root):
+                waiting += [found for found in _matching(pattern) if reader.read(found, folders) is not None]
     main = root.path
     if root.prelude or root.mapping_mode:
         lines = [root.mapping_mode, *(f'incsrc "{path}"' for path in (root.prelude, root.path) if path)]
@@ -121,19 +135,38 @@ def is_source(path: str) -> bool:
     return path.lower().endswith((".asm", ".s", ".inc", ".a65", ".65s", ".65c", ".i65", ".asr", ".mac", ".txt"))
 
 
-def named_in(text: str) -> Iterator[tuple[str, bool]]:
-    """(file name, True for a command or False for a function) for each plainly named file in a source text."""
+def named_in(text: str) -> tuple[list[str], list[str]]:
+    """(names, patterns) of the files that a source names. In a pattern each define or macro argument has become `*`:
+    likely files are fetched at once, so that Asar need not be run again for each."""
+    names: list[str] = []
+    patterns: list[str] = []
     lower = text.lower()
-    if "inc" in lower or "table" in lower:
-        for match in _COMMAND.finditer(text):
-            name = match[2].strip('"')
-            if not _HOLE.search(name):
-                yield name, True
-    if "file" in lower:
-        for match in _FUNCTION.finditer(text):
-            name = match[1]
-            if not _HOLE.search(name):
-                yield name, False
+    found = [match[2].strip('"') for match in _COMMAND.finditer(text)] if "inc" in lower or "table" in lower else []
+    found += [match[1] for match in _FUNCTION.finditer(text)] if "file" in lower else []
+    for name in dict.fromkeys(found):
+        if not _HOLE.search(name):
+            names.append(name)
+        else:
+            parts = _WHOLE_HOLE.split(name.replace("\\", "/"))
+            if not _HOLE.search("".join(parts)) and any(re.search(r"\w", part) for part in parts):
+                patterns.append("*".join(map(glob.escape, parts)))
+    return names, patterns
+
+
+def in_calls(text: str) -> list[str]:
+    """Arguments of macro calls that look like file names (``%data("gfx/a.bin")``), at most MOST_NAMES."""
+    if "%" not in text:
+        return []
+    found = (match[0].strip() for call in _CALL.finditer(text) for match in _FILE_NAME.finditer(call[1]))
+    return list(itertools.islice(dict.fromkeys(found), MOST_NAMES))
+
+
+def _matching(pattern: str) -> list[str]:
+    """Files on disk that a pattern may mean, at most MOST_MATCHES."""
+    try:
+        return [found.replace(os.sep, "/") for found in itertools.islice(glob.iglob(pattern), MOST_MATCHES)]
+    except (OSError, ValueError, re.error):
+        return []
 
 
 def candidates(from_path: str, name: str, root: Root) -> list[str]:

@@ -59,7 +59,7 @@ class Validator:
                     return [_image_wanted(root, texts)], None
                 return [whole_root(root, texts, f"Asar did not come to an end within {asar.project_timeout:g} seconds "
                                    "and was stopped: an endless loop, or too much to expand "
-                                   "(asar.project_timeout sets the limit).")], None
+                                   "(asar.project_timeout sets the limit).", Severity.WARNING)], None
             except WorkerDied as error:
                 return [whole_root(root, texts, f"Asar could not finish: it {_end(str(error))} on this root. The text "
                                    "may be half-typed in a way that breaks it, or need more memory than "
@@ -69,8 +69,7 @@ class Validator:
             more = await asyncio.to_thread(self._asked_for, answer, sources, root, folders)
             if not more:
                 break
-            extra = (*extra, *more)[:EXTRA_FILES]
-        self._extra[root.path] = extra
+            extra = self._extra[root.path] = (*extra, *more)[:EXTRA_FILES]
         assert answer is not None
         found = await asyncio.to_thread(_problems, answer, root, texts, sources)
         return found, answer

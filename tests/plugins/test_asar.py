@@ -440,7 +440,9 @@ async def test_without_a_fence_unknown_files_stop_the_run(validator: Validator) 
 def test_names_of_files() -> None:
     text = ('incsrc "a b.asm"\n  Foo: IncBin c.bin:0-4 ; incbin "no"\nincbin "!x.bin"\nincbin <y>\n'
             'db readfile2("d.bin",0), filesize("e.bin")\ntable t.tbl,ltr\n')
-    assert sorted(name for name, _ in named_in(text)) == ["a b.asm", "c.bin", "d.bin", "e.bin", "t.tbl"]
+    names, patterns = named_in(text + 'incbin "gfx/!{kind}_<n>.bin"\n')
+    assert sorted(names) == ["a b.asm", "c.bin", "d.bin", "e.bin", "t.tbl"]
+    assert sorted(patterns) == ["*.bin", "gfx/*_*.bin"]
 
 
 def test_reader(tmp_path: Path) -> None:
