@@ -86,6 +86,25 @@ def test_a_module_in_the_workspace_is_not_imported(run: Any, tmp_path: Path) -> 
     run("check", "a.asm")
 
 
+def test_complete_and_generate(run: Any, tmp_path: Path) -> None:
+    from tests.server.test_assist_served import TYPED
+
+    path = tmp_path / "main.asm"
+    path.write_text(TYPED)
+    answer = json.loads(run("complete", f"main.asm:{TYPED.count(chr(10)) + 1}", "--json").stdout)
+    assert answer["offers"][0]["text"].strip().startswith("INC.w Counter") and answer["provider"] == "local"
+    assert "nayru" in answer["offers"][0]["verdict"]["judges"]
+    done = run("complete", "main.asm:3:5", code=1)
+    assert done.stdout == "" and "no suggestion: " in done.stderr
+    path.write_text("lorom\norg $8000\n; Multiply two unsigned 16-bit numbers\n; caf\u00e9\n", encoding="utf-8")
+    done = run("generate", "main.asm:3")
+    assert "RTS" in done.stdout and "by library:" in done.stderr and "judged by nayru" in done.stderr
+    answer = json.loads(run("generate", "main.asm:3", "--write", "--json").stdout)
+    assert answer["written"] and answer["text"].strip() in path.read_text(encoding="utf-8")
+    assert run("check", "main.asm").stdout == ""
+    assert "no routine: there is no comment" in run("generate", "main.asm:1", code=1).stderr
+
+
 def test_samples(run: Any, tmp_path: Path) -> None:
     data = tmp_path / "home" / "data"
     data.mkdir(parents=True)
