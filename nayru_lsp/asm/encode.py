@@ -22,6 +22,7 @@ from nayru_lsp.asm.syntax import (
     LabelKind,
     Name,
     Number,
+    OpaqueExpr,
     OperandShape,
     Unary,
 )
@@ -158,9 +159,19 @@ def select(mnemonic: str, shape: OperandShape, suffix: str, width: int | None) -
     return exact
 
 
-def _repeats(instruction: Instruction) -> bool:
+def _shape(instruction: Instruction) -> OperandShape:
+    """As written; an unexpanded ``#!x`` is an immediate, for only behind ``#`` does opaque text begin later."""
     operand = instruction.operand
-    return operand is not None and operand.shape is OperandShape.IMMEDIATE and (
+    if operand is None:
+        return OperandShape.NONE
+    value = operand.value
+    if isinstance(value, OpaqueExpr) and value.expandable and value.start > operand.start:
+        return OperandShape.IMMEDIATE
+    return operand.shape
+
+
+def _repeats(instruction: Instruction) -> bool:
+    return _shape(instruction) is OperandShape.IMMEDIATE and (
         (known := MNEMONICS.get(instruction.mnemonic)) is not None and known.repeatable)
 
 
@@ -196,7 +207,7 @@ def size_of(
     is taken to have the width of its register, where ``state`` knows it.
     """
     operand = instruction.operand
-    shape = operand.shape if operand else OperandShape.NONE
+    shape = _shape(instruction)
     if _repeats(instruction):
         count = _count(instruction, values)
         return count if select(instruction.mnemonic, shape, instruction.suffix, None) else None
@@ -249,7 +260,7 @@ def encode(
     """The bytes of ``instruction`` at SNES ``address`` (None = unknown), or None where anything that matters is
     unknown or Asar refuses it. ``state`` is not used yet: Asar takes widths from the text alone."""
     operand = instruction.operand
-    shape = operand.shape if operand else OperandShape.NONE
+    shape = _shape(instruction)
     if operand is None or operand.value is None:
         opcode = select(instruction.mnemonic, shape, instruction.suffix, None)
         if opcode is None:

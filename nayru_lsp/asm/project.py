@@ -84,7 +84,7 @@ class _Graph:
 class Project:
     """Immutable; ``with_...`` return a new one that shares what did not change."""
 
-    __slots__ = ("_graph", "_makers", "_names", "absent", "blobs", "configured_roots", "files")
+    __slots__ = ("_graph", "_makers", "_names", "absent", "blobs", "configured_roots", "epoch", "files")
 
     def __init__(self, roots: Iterable[Root] = ()) -> None:
         """``roots`` as configured; without any they are derived from the files."""
@@ -93,6 +93,7 @@ class Project:
         self.configured_roots: tuple[Root, ...] = tuple(roots)
         self.absent: frozenset[tuple[str, str]] = frozenset()
         self._names: dict[str, tuple[str, ...]] = {}        # full name -> the files that define it
+        self.epoch = object()       # another one whenever the set of defined names changes
         self._graph: _Graph | None = None
         self._makers: MadeNames | None = None
 
@@ -125,7 +126,7 @@ class Project:
                 new._graph = None
         new.files = MappingProxyType(files)
         if names is not None:
-            new._names = names
+            new._names, new.epoch = names, object()
         return new
 
     def without_file(self, path: str) -> Project:
@@ -136,7 +137,7 @@ class Project:
         new.files = MappingProxyType({key: file for key, file in self.files.items() if key != path})
         names = dict(self._names)
         _patch(names, path, {name for _, _, index in old.indexes for name in index.by_name}, set())
-        new._names, new._graph, new._makers = names, None, None
+        new._names, new._graph, new._makers, new.epoch = names, None, None, object()
         return new
 
     def with_blob(self, path: str, data: bytes | None) -> Project:

@@ -11,7 +11,7 @@ from nayru_lsp.asm.isa import MNEMONICS, modes_for
 from nayru_lsp.asm.lexer import EXPANDABLE
 from nayru_lsp.asm.problem import Fix, Problem, Severity
 from nayru_lsp.asm.project import ParsedFile, Project
-from nayru_lsp.asm.statements import parse_line
+from nayru_lsp.asm.statements import Memo, parse_line
 from nayru_lsp.asm.symbols import BlockIndex
 from nayru_lsp.asm.syntax import Dialect, Directive, Instruction, Line, Opaque, OperandShape
 from nayru_lsp.asm.text import Span
@@ -57,13 +57,23 @@ def _block(block: ParsedBlock, index: BlockIndex, dialect: Dialect, foreign: boo
             number += 1
         scope = scopes[number][1]
         if not scope.macro and not scope.conditions and scope.arch == "65816" and not raw.isspace():
-            line = parse_line(raw, dialect)
-            if line.defect is not None:
-                low, high, message = line.defect
-                yield at + low, at + high, "NAY001", Severity.ERROR, message, ()
-            elif not foreign and line.statements and not _conditional(line):
-                yield from _line(line, at)
+            for low, high, code, severity, message, edits in findings((raw, dialect)):
+                if code == "NAY001" or not foreign:
+                    yield (at + low, at + high, code, severity, message,
+                           tuple((at + one, at + two, new) for one, two, new in edits))
         at += len(raw)
+
+
+def _of_line(key: tuple[str, Dialect]) -> tuple[Finding, ...]:
+    """What is wrong with one logical line by itself, positions relative to it."""
+    line = parse_line(*key)
+    if line.defect is not None:
+        low, high, message = line.defect
+        return ((low, high, "NAY001", Severity.ERROR, message, ()),)
+    return () if _conditional(line) else tuple(_line(line, 0))
+
+
+findings: Memo[tuple[str, Dialect], tuple[Finding, ...]] = Memo(_of_line, 30_000)
 
 
 def _conditional(line: Line) -> bool:

@@ -20,28 +20,39 @@ def check(project: Project, file: ParsedFile) -> Iterator[Problem]:
     if project.foreign(file.path):
         return
     complete = project.complete(file.path)
+    wanted: dict[str, int | None] = {}
     for number, (_, block, index) in enumerate(file.indexes):
-        # Nearly every name is known: only a block with another, or with a macro call, is looked at closely.
-        names, calls = _mentions(block, index)
-        unknown = {pair for pair in names if not _known(project, *pair)} if complete else set()
-        if unknown or calls:
+        # Nearly every name is known and every call right: only a block with another is looked at closely.
+        unknown = _unknown_names(project, block, index) if complete else frozenset()
+        wrong = False
+        for name, arguments in index.calls:
+            if name not in wanted:
+                wanted[name] = _wanted(project, name)
+            wrong = wrong or wanted[name] not in (None, len(arguments))
+        if unknown or wrong:
             for reference in file.references_in(number, number + 1):
                 if not reference.sure:
                     continue
                 if (reference.name, reference.namespace) in unknown:
                     yield from _unknown(project, file, reference)
-                elif reference.kind == "macro":
+                elif reference.kind == "macro" and wrong:
                     yield from _arguments(project, file, reference)
 
 
-def _mentions(block: ParsedBlock, index: BlockIndex) -> tuple[frozenset[tuple[str, str]], bool]:
-    """The distinct (name, namespace) that a block surely mentions, and whether it calls macros."""
+def _unknown_names(project: Project, block: ParsedBlock, index: BlockIndex) -> frozenset[tuple[str, str]]:
+    """The distinct (name, namespace) that a block surely mentions and nobody defines; remembered as long as the
+    project's names are the same."""
+    known = block.notes.get("unknown")
+    if known is not None and known[0] is index and known[1] is project.epoch:
+        return frozenset(known[2])
     kept = block.notes.get("names")
     if kept is None or kept[0] is not index:
-        sure = [reference for reference in block.references(index) if reference.sure and reference.kind in _LOOKED_UP]
-        names = frozenset((reference.name, reference.namespace) for reference in sure)
-        kept = block.notes["names"] = (index, names, any(reference.kind == "macro" for reference in sure))
-    return kept[1], kept[2]
+        kept = block.notes["names"] = (index, frozenset(
+            (reference.name, reference.namespace) for reference in block.references(index)
+            if reference.sure and reference.kind in _LOOKED_UP))
+    unknown = frozenset(pair for pair in kept[1] if not _known(project, *pair))
+    block.notes["unknown"] = (index, project.epoch, unknown)
+    return unknown
 
 
 def _known(project: Project, name: str, namespace: str) -> bool:
@@ -77,21 +88,23 @@ def _given(project: Project, file: ParsedFile, name: str) -> bool:
 
 
 def _arguments(project: Project, file: ParsedFile, reference: Reference) -> Iterator[Problem]:
-    definitions = project.definitions(reference.name)
-    if len(definitions) != 1 or definitions[0].conditional:
-        return
-    wanted = [part.strip() for part in definitions[0].detail.split(",")] if definitions[0].detail else []
-    if any(part.startswith("...") for part in wanted):
-        return
+    wanted = _wanted(project, reference.name[1:])
     _, _, statement = file.statement_at(reference.span.start)
-    if not isinstance(statement, MacroCall) or len(statement.arguments) == len(wanted):
+    if wanted is None or not isinstance(statement, MacroCall) or len(statement.arguments) == wanted:
         return
-    have = len(statement.arguments)
-    if have == 1 and not wanted and statement.arguments[0][0] == statement.arguments[0][1]:
-        return
+    detail = " ".join(project.definitions(reference.name)[0].detail.replace("\\", " ").split())
     yield Problem(file.path, reference.span, "NAY404", Severity.ERROR,
-                  f"{statement.name} takes {len(wanted)} argument{'s' * (len(wanted) != 1)} "
-                  f"({definitions[0].detail}), not {have}")
+                  f"{statement.name} takes {wanted} argument{'s' * (wanted != 1)} ({detail}), "
+                  f"not {len(statement.arguments)}")
+
+
+def _wanted(project: Project, macro: str) -> int | None:
+    """How many arguments a macro takes; None where it is unknown, defined several times or variadic."""
+    definitions = project.definitions("%" + macro)
+    if len(definitions) != 1 or definitions[0].conditional:
+        return None
+    parts = [part.strip(" \t\r\n\\") for part in definitions[0].detail.split(",")] if definitions[0].detail else []
+    return None if any(part.startswith("...") for part in parts) else len(parts)
 
 
 def _files(project: Project, file: ParsedFile) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from nayru_lsp.asm.file import ParsedBlock, ParsedFile
 from nayru_lsp.asm.problem import Problem, Related, Severity
 from nayru_lsp.asm.project import Project
 from nayru_lsp.asm.statements import parse_line
-from nayru_lsp.asm.symbols import Symbol, one_line
+from nayru_lsp.asm.symbols import BlockIndex, Symbol, one_line
 from nayru_lsp.asm.syntax import Dialect, Directive, Opaque
 from nayru_lsp.asm.text import Span
 from nayru_lsp.asm.words import OPENERS
@@ -82,15 +82,35 @@ def _unclosed(file: ParsedFile, word: str, span: Span) -> Problem:
                    f"this {word} is never closed: {OPENERS[word]} is missing")
 
 
+def _unique(symbol: Symbol) -> bool:
+    """Must this name be defined once? A sub label without scope has its main label in another file."""
+    return symbol.kind in ("label", "sub label") and not symbol.conditional and symbol.sure \
+        and "." not in symbol.name and (symbol.kind == "label" or bool(symbol.scope))
+
+
+def _own_names(block: ParsedBlock, index: BlockIndex) -> tuple[frozenset[str], bool]:
+    """The names that a block defines and must define once, and whether it does not."""
+    kept = block.notes.get("own")
+    if kept is None or kept[0] is not index:
+        names = [symbol.name for symbol in index.symbols if _unique(symbol)]
+        kept = block.notes["own"] = (index, frozenset(names), len(set(names)) < len(names))
+    return kept[1], kept[2]
+
+
 def _twice(file: ParsedFile) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for _, block, index in file.indexes:
+        names, double = _own_names(block, index)
+        if double or not seen.isdisjoint(names):
+            break
+        seen |= names
+    else:
+        return          # nearly always
     first: dict[str, tuple[int, Symbol]] = {}
     for start, _, index in file.indexes:
         for symbol in index.symbols:
-            if symbol.kind not in ("label", "sub label") or symbol.conditional or not symbol.sure \
-                    or "." in symbol.name:
+            if not _unique(symbol):
                 continue
-            if symbol.kind == "sub label" and not symbol.scope:
-                continue        # its main label stands in another file
             known = first.setdefault(symbol.name, (start, symbol))
             if known[1] is symbol:
                 continue

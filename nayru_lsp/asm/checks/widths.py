@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
-from nayru_lsp.asm.file import ParsedFile
+from nayru_lsp.asm.file import ParsedBlock, ParsedFile
 from nayru_lsp.asm.flow import WidthState, routine_states, states_of_text
 from nayru_lsp.asm.isa import AddressingMode as Mode
 from nayru_lsp.asm.isa import Size, opcode_for
 from nayru_lsp.asm.problem import Problem, Severity
 from nayru_lsp.asm.project import Project
 from nayru_lsp.asm.statements import Memo
+from nayru_lsp.asm.symbols import BlockIndex
 from nayru_lsp.asm.syntax import Dialect, Instruction, Number, OperandShape, Statement
 from nayru_lsp.asm.text import Span
 
@@ -83,14 +85,33 @@ _first_look: Memo[tuple[str, str, Dialect], tuple[tuple[int, int, str], ...]] = 
 def check(project: Project, file: ParsedFile) -> Iterator[Problem]:
     if project.foreign(file.path):
         return
-    borders = [(symbol.span.start + start, symbol.short) for start, _, index in file.indexes
-               for symbol in index.symbols if symbol.kind == "label"]
-    starts = [(0, ""), *borders]
-    for number, (start, main) in enumerate(starts):
-        end = starts[number + 1][0] if number + 1 < len(starts) else file.text.length
-        text = file.text.slice(start, end)
-        if _first_look((text, main, file.dialect)):
-            yield from _confirmed(project, file, start)
+    begun, main = 0, ""
+    suspects: list[int] = []
+    for start, block, index in file.indexes:
+        low, high, last, inside = _inside(block, index, file.dialect)
+        if low < 0:
+            continue
+        if _first_look((file.text.slice(begun, start + low), main, file.dialect)):     # runs over a block's border
+            suspects.append(begun)
+        suspects.extend(start + at for at in inside)
+        begun, main = start + high, last
+    if _first_look((file.text.slice(begun, file.text.length), main, file.dialect)):
+        suspects.append(begun)
+    for at in suspects:
+        yield from _confirmed(project, file, at)
+
+
+def _inside(block: ParsedBlock, index: BlockIndex, dialect: Dialect) -> tuple[int, int, str, tuple[int, ...]]:
+    """(first main label, last one, its name, suspect routines between them) of a block; (-1, ...) without a label."""
+    kept = block.notes.get("widths")
+    if kept is None or kept[0] is not index:
+        labels = [(symbol.span.start, symbol.short) for symbol in index.symbols if symbol.kind == "label"]
+        text = block.text
+        found = tuple(start for (start, main), (end, _) in pairwise(labels)
+                      if _first_look((text[start:end], main, dialect)))
+        kept = block.notes["widths"] = (index, (labels[0][0], *labels[-1], found) if labels else (-1, -1, "", ()))
+    answer: tuple[int, int, str, tuple[int, ...]] = kept[1]
+    return answer
 
 
 def _confirmed(project: Project, file: ParsedFile, offset: int) -> Iterator[Problem]:
