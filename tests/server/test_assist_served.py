@@ -111,7 +111,10 @@ async def test_the_newest_request_wins_and_every_one_is_answered(vscode: Editor)
     asked = [asyncio.ensure_future(vscode.client.text_document_inline_completion_async(automatic)) for _ in range(6)]
     answers = await asyncio.wait_for(asyncio.gather(*asked), TIMEOUT)
     assert answers[:5] == [None] * 5 and answers[5] is not None
-    # Taken back by the editor.
+    # Taken back by the editor, at another fresh place.
+    text = LEARNED + BLOCK.format(7) + "    LDA.w Source11\n    STA.w Target11\n"
+    vscode.change("main.asm", 3, (None, text))
+    automatic = at_end(vscode, "main.asm", text, types.InlineCompletionTriggerKind.Automatic)
     future = vscode.client.protocol.send_request("textDocument/inlineCompletion", automatic, msg_id="gone")
     vscode.client.cancel_request(types.CancelParams(id="gone"))
     with pytest.raises(JsonRpcRequestCancelled):
