@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from tests.kit import REPOSITORY, TOOLS, missing, require
+from tests.kit import REPOSITORY, TOOLS, find_part, missing, require
 
 EXTENSION = REPOSITORY / "editors" / "vscode"
 MISTAKE = ("    LDA #$80\n    STA $2100", "    LDA.w #$80\n    STA $2100")
-TYPED = "; To WRAM, through its port.\nDmaToWram:\n    STZ $4300\n    LDA #$80\n    \n\n"
+TYPED = "; To WRAM, through its port.\nDmaToWram:\n    STZ $4300\n    LDA #$80\n\n"
 
 
 def free_port() -> int:
@@ -81,10 +81,11 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     (data / "User" / "settings.json").write_text(json.dumps({
         "workbench.startupEditor": "none", "editor.wordBasedSuggestions": "off", "extensions.autoUpdate": False,
         "telemetry.telemetryLevel": "off", "security.workspace.trust.enabled": False, "editor.minimap.enabled": False,
-        "workbench.tips.enabled": False, "chat.commandCenter.enabled": False}))
+        "workbench.tips.enabled": False, "workbench.reduceMotion": "on", "chat.commandCenter.enabled": False}))
     # Machine-scoped settings of a browser session live with the server.
     (data / "Machine").mkdir()
-    (data / "Machine" / "settings.json").write_text(json.dumps({"nayru.server.path": str(launcher)}))
+    (data / "Machine" / "settings.json").write_text(json.dumps({
+        "nayru.server.path": str(launcher), "nayru.asar.library": str(find_part("asar") or "")}))
     env = {name: value for name, value in os.environ.items() if not name.startswith(("NAYRU_", "VSCODE_"))}
     env |= {"EXTENSIONS_GALLERY": "{}", "NAYRU_HOME": str(folder / "home"), "HOME": str(folder),
             "VIRTUAL_ENV": str(folder / "venv"), "PATH": f"{folder}{os.pathsep}{env['PATH']}"}
@@ -104,9 +105,10 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             "url": f"http://127.0.0.1:{port}/?" + urllib.parse.urlencode({"folder": str(workspace), "payload": opened}),
             "playwright": str(TOOLS / "vscode" / "node_modules" / "playwright-core"), "browser": browser(),
             "pictures": str(pictures), "seen": str(folder / "seen.json"),
+            "hover": {"line": line_of(boot, "STA $2100"), "column": 10},
             "call": {"line": line_of(boot, "JSR WaitFrame")},
-            "ghost": {"line": line_of(dma, "DmaToWram:") + 3, "column": 5},
-            "comment": {"line": line_of(text, "; Multiply two")}}
+            "ghost": {"file": dma.name, "line": line_of(dma, "DmaToWram:") + 2},
+            "comment": {"file": text.name, "line": line_of(text, "; Multiply two"), "label": "Multiply16:"}}
         drive = subprocess.run([node, str(EXTENSION / "test" / "drive.mjs")], capture_output=True, text=True,
                                timeout=400, env={**env, "NAYRU_DRIVE": json.dumps(job)})
         assert (folder / "seen.json").exists(), drive.stdout + drive.stderr
@@ -142,19 +144,35 @@ def line_of(path: Path, text: str) -> int:
 def test_diagnostics_hover_and_completion(seen: dict[str, Any]) -> None:
     assert "A is 8-bit here" in seen.get("problem", ""), seen
     assert "INIDISP" in seen.get("hover", ""), seen
-    assert seen.get("completion") == "WaitFrame", seen
+    assert seen.get("completion") == "WaitFrame" and seen.get("completed"), seen
 
 
 def test_ghost_text_is_taken_with_tab(seen: dict[str, Any]) -> None:
     assert "BRA DmaGo" in seen.get("ghost", ""), seen
     assert "BRA DmaGo" in seen["dma"].split("LDA #$80\n")[1].split("; To OAM")[0], seen
-    assert "Nayru ready" in seen["statusWithGhost"], seen
+    assert seen["statusWithGhost"].startswith("Nayru ready: "), seen
 
 
-def test_a_routine_and_the_question_for_consent(seen: dict[str, Any]) -> None:
-    assert seen.get("routine") and "training samples" in seen.get("consent", ""), seen
-    assert "Multiply16:" in seen["text"] and "failure" not in seen, seen
+def test_silence_has_a_reason(seen: dict[str, Any]) -> None:
+    assert seen.get("silence", "").startswith("Nayru silent: "), seen
+
+
+def test_the_question_for_consent_and_the_sample(seen: dict[str, Any]) -> None:
+    assert "training samples" in seen.get("consent", ""), seen
+    assert "BRA DmaGo" in seen.get("sampleRow", "") and seen.get("sample"), seen
+
+
+def test_a_routine_from_a_comment(seen: dict[str, Any]) -> None:
+    assert seen.get("routine") and "Multiply16:" in seen["text"], seen
+    assert "bytes" in seen["routineMessage"] and "cycles" in seen["routineMessage"], seen
+    if find_part("asar"):
+        assert "not judged by asar" not in seen["routineMessage"], "the machine's setting nayru.asar.library is used"
+
+
+def test_restart_and_status(seen: dict[str, Any]) -> None:
+    assert seen.get("restarted") and seen.get("statusMessage") and "failure" not in seen, seen
 
 
 def test_pictures_are_kept(seen: dict[str, Any]) -> None:
-    assert {"vscode-diagnostic.png", "vscode-ghost.png", "vscode-routine.png"} <= set(seen["pictures"])
+    wanted = {"diagnostic", "hover", "completion", "ghost", "consent", "routine", "samples", "status"}
+    assert {f"vscode-{name}.png" for name in wanted} <= set(seen["pictures"])

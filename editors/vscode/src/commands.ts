@@ -17,6 +17,8 @@ interface SampleRow {
   text: string;
 }
 
+const SAMPLE = "nayru-sample";
+
 export function registerCommands(context: vscode.ExtensionContext, nayru: Nayru, status: StatusItem): void {
   const command = (name: string, run: () => Promise<unknown>) =>
     context.subscriptions.push(vscode.commands.registerCommand(name, run));
@@ -29,6 +31,14 @@ export function registerCommands(context: vscode.ExtensionContext, nayru: Nayru,
     }
     return (await client.sendRequest("workspace/executeCommand", { command: name, arguments: args })) as T;
   };
+
+  // A sample is shown as a document that cannot be edited.
+  context.subscriptions.push(
+    vscode.workspace.registerTextDocumentContentProvider(SAMPLE, {
+      provideTextDocumentContent: async ({ path }) =>
+        JSON.stringify((await ask("nayru.samples.show", path.replace(/\.json$/, ""))) ?? null, null, 2),
+    }),
+  );
 
   command("nayru.generateHere", async () => {
     const editor = vscode.window.activeTextEditor;
@@ -43,7 +53,7 @@ export function registerCommands(context: vscode.ExtensionContext, nayru: Nayru,
     if (answer && !answer.applied) {
       void vscode.window.showInformationMessage(`Nayru: no routine: ${answer.reason ?? "nobody answered"}`);
     } else if (answer?.reason) {
-      vscode.window.setStatusBarMessage(`Nayru: routine ${answer.reason}`, 10_000);
+      void vscode.window.showInformationMessage(`Nayru: ${answer.reason}`); // who wrote and who judged it, bytes, cycles
     }
   });
 
@@ -76,8 +86,7 @@ export function registerCommands(context: vscode.ExtensionContext, nayru: Nayru,
   command("nayru.showSamples", async () => {
     const row = await pick("Stored samples");
     if (row) {
-      const content = JSON.stringify(await ask("nayru.samples.show", row.id), null, 2);
-      await vscode.window.showTextDocument(await vscode.workspace.openTextDocument({ content, language: "json" }));
+      await vscode.window.showTextDocument(vscode.Uri.from({ scheme: SAMPLE, path: `${row.id}.json` }));
     }
   });
 

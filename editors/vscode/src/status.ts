@@ -31,7 +31,7 @@ export class StatusItem implements vscode.Disposable {
   show(status: ServerStatus): void {
     this.last = status;
     // Who answers, or that nobody does; the reason is in the tooltip and behind a click.
-    const beside = status.state === "ready" ? status.model : status.state;
+    const beside = status.state === "ready" ? (status.model ?? "").split(" (")[0].slice(0, 30) : status.state;
     this.item.text = `${ICONS[status.state] ?? "$(circle-outline)"} Nayru${beside ? `: ${beside}` : ""}`;
     this.item.tooltip = this.text();
     this.item.accessibilityInformation = { label: this.text() };

@@ -35,37 +35,52 @@ async function until(name, look, limit = patience) {
   }
 }
 
-async function open(name) {
-  await page.keyboard.press("Escape");
-  await page.keyboard.press("Control+p");
-  await page.locator(".quick-input-widget input").fill(name);
-  await page.locator(`.quick-input-list .monaco-list-row[aria-label*="${name}"]`).first().waitFor();
-  await page.keyboard.press("Enter");
-  await until(`open ${name}`, async () => (await page.locator(".tab.active").textContent())?.includes(name));
+// Picks a row of the quick input; opens it again when the editor, still busy, loses the keys.
+async function choose(key, typed, row) {
+  await until(`choice ${typed}`, async () => {
+    await page.keyboard.press("Escape");
+    await page.keyboard.press(key);
+    const input = page.locator(".quick-input-widget:visible input").first();
+    await input.fill(typed, { timeout: 5000 });
+    const wanted = page.locator(".quick-input-widget:visible .monaco-list-row", { hasText: row }).first();
+    await wanted.waitFor({ timeout: 5000 });
+    await wanted.click({ timeout: 5000 });
+    return true;
+  });
 }
+
+async function open(name) {
+  await choose("Control+p", name, name);
+  await until(`open ${name}`, async () => (await page.locator(".tab.active").textContent())?.includes(name));
+  await page.locator(".monaco-editor .view-line").first().waitFor();
+}
+
+const command = (title) => choose("F1", `>${title}`, title);
 
 async function go(line, column) {
-  await page.keyboard.press("Control+g");
-  await page.locator(".quick-input-widget input").fill(`:${line}:${column}`);
-  await page.keyboard.press("Enter");
-  await page.waitForTimeout(300);
-}
-
-async function command(title) {
-  await page.keyboard.press("F1");
-  await page.locator(".quick-input-widget input").fill(`>${title}`);
-  await page.locator(".quick-input-list .monaco-list-row").first().waitFor();
-  await page.waitForTimeout(200);
-  await page.keyboard.press("Enter");
+  await until(`place ${line}:${column}`, async () => {
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("Control+g");
+    await page.locator(".quick-input-widget:visible input").first().fill(`:${line}:${column}`, { timeout: 5000 });
+    await page.keyboard.press("Enter");
+    await page.waitForTimeout(100);
+    return plain(await page.locator(".statusbar").textContent()).includes(`Ln ${line}, Col ${column}`);
+  });
 }
 
 const status = async () =>
   plain(await page.locator('.statusbar-item[id*="nayru.status"]').first().getAttribute("aria-label").catch(() => ""));
+const messages = async () => (await page.locator(".notification-list-item-message").allTextContents()).map(plain);
+const answer = (button) => page.locator(".notification-list-item .monaco-button:visible", { hasText: button }).first().click();
+// Ghost text is drawn as one span per token.
+const ghost = async () => (await page.locator('.view-line [class*="ghost-text"]').allTextContents()).map(plain).join("");
 
 try {
   await page.goto(job.url);
   await page.locator(".monaco-workbench").waitFor();
   await page.locator(".monaco-editor .view-line").first().waitFor();
+
+  // Diagnostics: the squiggle, and its text in the list of problems.
   await until("squiggle", () => page.locator(".squiggly-warning, .squiggly-error").count());
   await page.keyboard.press("Control+Shift+m");
   await until("problem", async () => {
@@ -74,16 +89,19 @@ try {
   });
   await picture("vscode-diagnostic");
   await page.keyboard.press("Control+Shift+m");
+  await page.locator(".monaco-editor .view-line").nth(2).click();
 
-  const register = page.locator(".view-line span span", { hasText: "$2100" }).first();
-  await register.hover();
+  await go(job.hover.line, job.hover.column);
   await until("hover", async () => {
+    await page.keyboard.press("Control+k");
+    await page.keyboard.press("Control+i");
+    await page.locator(".monaco-hover:visible .hover-contents").first().waitFor({ timeout: 3000 });
     const text = plain(await page.locator(".monaco-hover:visible").first().textContent());
     return text.includes("INIDISP") && text;
   });
   await picture("vscode-hover");
+  await page.keyboard.press("Escape");
 
-  await page.locator(".monaco-editor .view-line").nth(2).click();
   await go(job.call.line, 1);
   await page.keyboard.press("End");
   await page.keyboard.press("Enter");
@@ -93,36 +111,76 @@ try {
     return shown.map(plain).find((label) => label === "WaitFrame");
   });
   await picture("vscode-completion");
-  await page.keyboard.press("Escape");
-  await page.keyboard.press("Control+z");
-  await page.keyboard.press("Control+z");
+  await page.keyboard.press("Tab");
+  await until("completed", async () => (await lines()).filter((line) => line.trim() === "JSR WaitFrame").length >= 2);
+  await command("File: Revert File");
 
-  await open("dma.asm");
-  await go(job.ghost.line, job.ghost.column);
+  // Ghost text: by itself after Enter, or by Alt+\ where the editor was too busy to ask.
+  await open(job.ghost.file);
+  await go(job.ghost.line, 1);
+  await page.keyboard.press("End");
+  await page.keyboard.press("Enter");
+  seen.ghostBySelf = false;
+  for (let end = Date.now() + 4000; Date.now() < end && !seen.ghostBySelf; await page.waitForTimeout(100)) {
+    seen.ghostBySelf = Boolean(await ghost());
+  }
   await until("ghost", async () => {
-    await page.keyboard.press("Alt+Backslash");
-    await page.waitForTimeout(700);
-    return (await page.locator('[class*="ghost-text"]').allTextContents()).map(plain).find((text) => text.trim());
+    if (!(await ghost())) {
+      await page.keyboard.press("Alt+Backslash");
+      await page.waitForTimeout(700);
+    }
+    return ghost();
   });
   seen.statusWithGhost = await status();
   await picture("vscode-ghost");
+  const taken = seen.ghost.trim().split("\n")[0];
   await page.keyboard.press("Tab");
-  await until("afterTab", async () => (await lines()).find((line) => line.trim() === "BRA DmaGo"), 10_000);
+  await until("afterTab", async () => !(await ghost()) && (await lines()).find((line) => line.trim() === taken), 10_000);
+
+  // The first thing taken raises the question for consent.
+  await until("consent", async () => (await messages()).find((text) => text.includes("training samples")));
+  await picture("vscode-consent");
+  await answer("Yes");
   await page.keyboard.press("Control+s");
 
-  await open("text.asm");
+  // Silence says why.
+  await go(1, 5);
+  await until("silence", async () => {
+    await page.keyboard.press("Alt+Backslash");
+    await page.waitForTimeout(300);
+    const text = await status();
+    return text.includes("silent") && text;
+  });
+
+  await open(job.comment.file);
   await go(job.comment.line, 1);
   await command("Nayru: Generate Routine from Comment");
-  await until("routine", async () => (await lines()).some((line) => line.includes("Multiply16:")));
-  await until("consent", async () => {
-    const texts = await page.locator(".notification-list-item-message").allTextContents();
-    return texts.map(plain).find((text) => text.includes("training samples"));
-  });
+  await until("routine", async () => (await lines()).some((line) => line.includes(job.comment.label)));
+  await until("routineMessage", async () => (await messages()).find((text) => text.includes(" bytes")));
   await picture("vscode-routine");
-  await page.locator(".notification-list-item .monaco-button", { hasText: "Yes" }).first().click();
   await page.keyboard.press("Control+s");
-  await until("status", async () => (await status()) || undefined);
-  await page.waitForTimeout(500);
+  await until("saved", async () => (await page.locator(".tab.active.dirty").count()) === 0);
+
+  await until("sampleRow", async () => {
+    await command("Nayru: Show Stored Samples");
+    const row = page.locator(".quick-input-widget:visible .monaco-list-row", { hasText: taken }).first();
+    await row.waitFor({ timeout: 3000 });
+    const text = plain(await row.textContent());
+    await picture("vscode-samples");
+    await row.click();
+    return text;
+  });
+  await until("sample", async () => (await lines()).find((line) => line.includes('"offered"')));
+  await command("View: Close Editor");
+
+  const before = await status();
+  await command("Nayru: Restart Server");
+  await until("restarted", async () => {
+    const text = await status();
+    return text !== before && text.startsWith("Nayru ready") && text;
+  });
+  await command("Nayru: Show Status");
+  await until("statusMessage", async () => (await messages()).find((text) => text.includes("Nayru ready")));
   await picture("vscode-status");
 } catch (error) {
   seen.failure = String(error);
