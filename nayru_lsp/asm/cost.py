@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from nayru_lsp.asm.encode import operand_width, select
+from nayru_lsp.asm.encode import operand_width, select, shape_of
 from nayru_lsp.asm.flow import WidthState
 from nayru_lsp.asm.isa import MNEMONICS, AddressingMode, Opcode, modes_for, opcode_for
 from nayru_lsp.asm.syntax import Expr, Instruction, Number, OperandShape
@@ -58,7 +58,7 @@ def _opcodes(what: Instruction | Opcode) -> tuple[Iterable[Opcode], int]:
     if isinstance(what, Opcode):
         return (what,), 1
     operand = what.operand
-    shape = operand.shape if operand else OperandShape.NONE
+    shape = shape_of(what)
     width, times = None, 1
     if operand is not None and operand.value is not None:
         width = operand_width(operand.value, immediate=shape is OperandShape.IMMEDIATE)

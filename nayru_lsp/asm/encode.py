@@ -159,7 +159,7 @@ def select(mnemonic: str, shape: OperandShape, suffix: str, width: int | None) -
     return exact
 
 
-def _shape(instruction: Instruction) -> OperandShape:
+def shape_of(instruction: Instruction) -> OperandShape:
     """As written; an unexpanded ``#!x`` is an immediate, for only behind ``#`` does opaque text begin later."""
     operand = instruction.operand
     if operand is None:
@@ -171,7 +171,7 @@ def _shape(instruction: Instruction) -> OperandShape:
 
 
 def _repeats(instruction: Instruction) -> bool:
-    return _shape(instruction) is OperandShape.IMMEDIATE and (
+    return shape_of(instruction) is OperandShape.IMMEDIATE and (
         (known := MNEMONICS.get(instruction.mnemonic)) is not None and known.repeatable)
 
 
@@ -207,7 +207,7 @@ def size_of(
     is taken to have the width of its register, where ``state`` knows it.
     """
     operand = instruction.operand
-    shape = _shape(instruction)
+    shape = shape_of(instruction)
     if _repeats(instruction):
         count = _count(instruction, values)
         return count if select(instruction.mnemonic, shape, instruction.suffix, None) else None
@@ -260,7 +260,7 @@ def encode(
     """The bytes of ``instruction`` at SNES ``address`` (None = unknown), or None where anything that matters is
     unknown or Asar refuses it. ``state`` is not used yet: Asar takes widths from the text alone."""
     operand = instruction.operand
-    shape = _shape(instruction)
+    shape = shape_of(instruction)
     if operand is None or operand.value is None:
         opcode = select(instruction.mnemonic, shape, instruction.suffix, None)
         if opcode is None:

@@ -228,6 +228,8 @@ def read(text: str) -> Instruction:
     ("jsl there", WidthState(), (8, 8)),
     ("brk", WidthState(), (8, 8)),
     ("mvn $7E,$7F", WidthState(), (7, 7)),
+    ("bit #!mask", WidthState(8, 8), (2, 2)),
+    ("jsl !routine", WidthState(8, 8), (8, 8)),
 ])
 def test_unknown_widens_the_range(text: str, state: WidthState, expected: tuple[int, int]) -> None:
     assert cost(read(text), state) == expected

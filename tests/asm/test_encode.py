@@ -43,6 +43,15 @@ def test_size(text: str, size: int | None) -> None:
     assert size_of(read(text), UNKNOWN) == size
 
 
+def test_an_unexpanded_immediate_has_the_width_of_its_register() -> None:
+    for text, state, size in (
+            ("bit #!mask", UNKNOWN, None), ("bit #!mask", WidthState(8, 16), 2),
+            ("lda #!value+1", WidthState(16, 8), 3), ("ldx #!value", WidthState(16, 8), 2), ("lda.w #!value", WidthState(8, 8), 3),
+            ("and.b #!v", UNKNOWN, 2)):
+        assert size_of(read(text), state) == size, text
+        assert encode(read(text), state, lambda expr: None, None) is None
+
+
 def test_a_label_in_another_bank_is_long() -> None:
     far = read("lda far")
     assert size_of(far, UNKNOWN, lambda expr: 0x7E0010, 0x008000) == 4
