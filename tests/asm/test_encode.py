@@ -46,8 +46,8 @@ def test_size(text: str, size: int | None) -> None:
 def test_an_unexpanded_immediate_has_the_width_of_its_register() -> None:
     for text, state, size in (
             ("bit #!mask", UNKNOWN, None), ("bit #!mask", WidthState(8, 16), 2),
-            ("lda #!value+1", WidthState(16, 8), 3), ("ldx #!value", WidthState(16, 8), 2), ("lda.w #!value", WidthState(8, 8), 3),
-            ("and.b #!v", UNKNOWN, 2)):
+            ("lda #!value+1", WidthState(16, 8), 3), ("ldx #!value", WidthState(16, 8), 2),
+            ("lda.w #!value", WidthState(8, 8), 3), ("and.b #!v", UNKNOWN, 2)):
         assert size_of(read(text), state) == size, text
         assert encode(read(text), state, lambda expr: None, None) is None
 
