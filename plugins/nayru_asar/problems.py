@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nayru_asar.sources import WRAPPER, is_source
+from nayru_lsp.asm.isa import MNEMONICS
 from nayru_lsp.asm.lexer import EXPANDABLE
 from nayru_lsp.asm.parser import parse_text
 from nayru_lsp.asm.syntax import Assignment, Directive, Label, Line
@@ -133,14 +134,30 @@ def problems_of(answer: Mapping[str, Any], root: Root, texts: Texts, *, generati
             merged[key] = replace(merged[key], related=tuple(related[:MOST_RELATED]))
             continue
         counts[problem.code] = counts.get(problem.code, 0) + 1
-        if not one.warning or counts[problem.code] <= MOST_OF_A_KIND:
+        if not one.warning or one.name in ADVICE or counts[problem.code] <= MOST_OF_A_KIND:
             merged[key] = problem
-    found = sorted(merged.values(), key=lambda p: (p.severity is not Severity.ERROR, p.path, p.span, p.code))
+    found = sorted(_advice_once(merged.values()), key=lambda p: (p.severity is not Severity.ERROR, p.path, p.span, p.code))
     found = sorted(found[:MOST_PROBLEMS], key=lambda p: (p.path, p.span, p.code))
     if not answer["ok"] and not hidden and not any(problem.severity is Severity.ERROR for problem in found):
         found.append(whole_root(root, texts, "Asar gave up on this root without saying why. Asar 1.91 does so for a "
                                 "few faults, such as a sub label that is used before its main label."))
     return found
+
+
+def _advice_once(problems: Iterable[Problem]) -> list[Problem]:
+    """Hints about the next version, each once, at its first place, with the number of places."""
+    out: list[Problem] = []
+    same: dict[tuple[str, str], list[Problem]] = {}
+    for problem in problems:
+        if problem.code in ADVICE:
+            same.setdefault((problem.code, re.sub(r"\d+", "0", problem.message)), []).append(problem)
+        else:
+            out.append(problem)
+    for those in same.values():
+        first = min(those, key=lambda p: (p.path, p.span))
+        places = f" ({len(those)} places in this root)" if len(those) > 1 else ""
+        out.append(replace(first, message=first.message + places))
+    return out
 
 
 def whole_root(root: Root, texts: Texts, message: str, severity: Severity = Severity.ERROR) -> Problem:
@@ -324,6 +341,8 @@ def _message(one: Said) -> str:
         return ("+" if match[1] == "pos" else "-") * int(match[2])
 
     text = _RELATIVE.sub(marks, one.text)
+    if one.name == "Eunknown_command" and one.block[:3].upper() in MNEMONICS:
+        return f"{text} Asar 1.9 says so of a wrong addressing mode or width, too."
     if one.name == "Efile_not_found":
         return f"{text} Nayru hands Asar the files of the workspace only."
     if one.name.startswith("Efailed_to_open"):

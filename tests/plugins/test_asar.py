@@ -168,6 +168,14 @@ endmacro
         "main.asm:3 Efile_not_found [gone.asm]"]
 
 
+async def test_advice_comes_once(validator: Validator) -> None:
+    text = "lorom\norg $008000\nLow = $12\n    LDA Low\n    LDA Low\n    STA Low\n"
+    snapshot = snapshot_of({"/ws/main.asm": text}, Root("/ws/main.asm"))
+    [problem], _ = await validator.run(snapshot, snapshot.project.roots[0])
+    assert (problem.code, problem.severity) == ("Woptimization_settings", Severity.HINT)
+    assert problem.message.endswith("(3 places in this root)") and problem.span.start == text.index("LDA Low")
+
+
 async def test_line_ends(validator: Validator) -> None:
     """Asar's lines end at LF only; the editor's also at a lone CR."""
     fixture = {"/ws/main.asm": "lorom\r\norg $008000\r\n; one\r; still Asar's third line\r\n    STA #1\r\n"}
@@ -322,7 +330,8 @@ async def test_command(validator: Validator) -> None:
     answer = await assemble(validator, broken, ["/ws/main.asm"])
     assert answer["ok"] is False
     assert answer["problems"] == [{"path": "/ws/main.asm", "line": 3, "column": 5, "code": "Eunknown_command",
-                                   "severity": "error", "message": "Unknown command."}]
+                                   "severity": "error", "message": "Unknown command. Asar 1.9 says so of a wrong "
+                                                                    "addressing mode or width, too."}]
     answer = await assemble(validator, snapshot, ["/ws/other.asm"])
     assert answer["ok"] is None and "no root reaches" in answer["reason"]
 
