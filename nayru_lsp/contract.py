@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -95,7 +96,8 @@ class CompletionRequest:
 class GenerationRequest:
     """A routine is wanted for ``instruction`` (the comment text without `;`), to stand at ``offset`` of ``path``.
 
-    ``attempts`` are the earlier candidates of this run with what was wrong with each, oldest first.
+    ``attempts`` are the earlier candidates of this run, as they were judged, with what was wrong with each, oldest
+    first. ``heard``, where given, is told the answer so far, as often as more of it comes.
     """
 
     snapshot: Snapshot
@@ -105,6 +107,7 @@ class GenerationRequest:
     deadline: float
     fragments: tuple[Fragment, ...] = ()
     attempts: tuple[tuple[Candidate, Verdict], ...] = field(default=())
+    heard: Callable[[str], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from nayru_lsp import prompt
 from nayru_lsp.asm.lexer import scan
 from nayru_lsp.asm.project import ParsedFile
 from nayru_lsp.asm.statements import parse_line
 from nayru_lsp.asm.syntax import Instruction
 from nayru_lsp.asm.text import Span
+from nayru_lsp.assist import context
 from nayru_lsp.assist.events import new_id
 from nayru_lsp.assist.verify import verify
 from nayru_lsp.config import UserConfig
@@ -30,7 +33,9 @@ log = logging.getLogger("nayru.complete")
 REMEMBERED = 100            # offers kept for typing along
 BEHIND, AHEAD = 2_000, 400  # code points before and behind the place that must be the same
 CONTEXT_DEADLINE = 0.03     # seconds that plugins may take for prompt fragments
-STATUS_SECONDS = 10.0       # how long a backend's status is believed
+STATUS_SECONDS = 2.0        # how long a backend's status is believed; asking it is cheap, and never waited for
+REMEMBER_SECONDS = 120.0    # an older offer may no longer fit what was changed elsewhere
+PATIENCE_SECONDS = 30.0     # asked for by hand, a model that is being loaded may take this much longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ class _Remembered:
     after: str              # the text behind it, cut to AHEAD
     text: str               # what was offered at the place
     offer: Offer
+    since: float            # clock
 
 
 class Completer:
@@ -68,6 +74,7 @@ class Completer:
         self._count = 0
         self._model_state: tuple[float, str, str] = (-1e9, "starting", "Ollama was not asked yet")
         self._asking: asyncio.Task[None] | None = None
+        self._ledger = context.Ledger(clock)
 
     async def complete(self, snapshot: Snapshot, path: str, offset: int, invoked: bool) -> Completion:
         """The suggestion for ``offset``. ``invoked``: asked for by hand, so without delay and wherever it is."""
@@ -119,7 +126,7 @@ class Completer:
         for provider in providers:
             asked = provider.name
             try:
-                candidates = await self._candidates(provider, snapshot, file, offset)
+                candidates = await self._candidates(provider, snapshot, file, offset, invoked)
             except ProviderError as error:
                 note = reason = str(error)
                 if provider is self._model:
@@ -158,15 +165,14 @@ class Completer:
         except ProviderError as error:
             self._model_state = (self._clock(), "absent", str(error))
 
-    async def _candidates(self, provider: Provider, snapshot: Snapshot, file: ParsedFile, offset: int) -> tuple[
-            Candidate, ...]:
+    async def _candidates(self, provider: Provider, snapshot: Snapshot, file: ParsedFile, offset: int,
+                          invoked: bool) -> tuple[Candidate, ...]:
         fragments: tuple[Fragment, ...] = ()
-        if provider is self._model and self._plugins is not None:
-            found = await self._plugins.gather(
-                "nayru_context", deadline=CONTEXT_DEADLINE, snapshot=snapshot, file=file, offset=offset)
-            fragments = tuple(one for _, many in found if isinstance(many, list) for one in many
-                              if isinstance(one, Fragment))
-        deadline = self._config.ollama.complete_timeout
+        if provider is self._model:
+            gathered = await context.gathered(snapshot, file, offset, self._plugins, CONTEXT_DEADLINE)
+            tokens = prompt.prompt_tokens(self._config.ollama.num_ctx) * context.FRAGMENT_SHARE
+            fragments = self._ledger.take(file.path, gathered, tokens=int(tokens))
+        deadline = self._config.ollama.complete_timeout + (PATIENCE_SECONDS if invoked else 0)
         return await provider.complete(CompletionRequest(
             snapshot, file.path, offset, self._config.ghost.max_lines, deadline, fragments))
 
@@ -183,18 +189,25 @@ class Completer:
                 why = "the suggestion only repeats what is there"
                 continue
             span = Span(offset, offset)
-            verdict = await verify(snapshot, file, span, text, plugins=self._plugins,
-                                   deadline=self._config.ghost.asar_deadline_ms / 1000)
-            if not verdict.ok:
-                text = text[: verdict.good].rstrip("\r\n")
-                if not text.strip():
-                    first = verdict.reasons[0] if verdict.reasons else None
-                    why = f"held back: {first.message}" if first else "held back by its judges"
-                    continue
-                verdict = Verdict(True, len(text), verdict.judges, (), verdict.absent)
+            text, verdict, why = await self._good(snapshot, file, span, text)
+            if not text:
+                continue
             offer = Offer(new_id(), "ghost", file.path, span, text, verdict, candidate)
             return (offer,), ""
         return (), why
+
+    async def _good(self, snapshot: Snapshot, file: ParsedFile, span: Span, text: str) -> tuple[str, Verdict, str]:
+        """The longest beginning of ``text``, in whole lines, that its judges pass; "" with the reason where none is."""
+        while True:
+            verdict = await verify(snapshot, file, span, text, plugins=self._plugins,
+                                   deadline=self._config.ghost.asar_deadline_ms / 1000)
+            if verdict.ok:
+                return text, verdict, ""
+            first = verdict.reasons[0] if verdict.reasons else None
+            who = verdict.judges[0 if first is None or first.code.startswith("NAY") else -1]
+            text = text[: verdict.good].rstrip("\r\n")      # always shorter: it may hold what only the cut made bad
+            if not text.strip():
+                return "", verdict, f"held back by {who}: {first.message}" if first else f"held back by {who}"
 
     # --- typing along --------------------------------------------------------------------------------------------
 
@@ -202,14 +215,17 @@ class Completer:
         self._count += 1
         before = file.text.slice(offset - BEHIND, offset)
         after = file.text.slice(offset, offset + AHEAD)
-        self._memory[self._count] = _Remembered(file.path, before, after, offer.text, offer)
+        self._memory[self._count] = _Remembered(file.path, before, after, offer.text, offer, self._clock())
         while len(self._memory) > REMEMBERED:
             self._memory.popitem(last=False)
 
     def _remembered(self, file: ParsedFile, offset: int) -> Offer | None:
         """What an earlier offer still has to give here: the text before is the old one plus a part of the offer."""
         after = file.text.slice(offset, offset + AHEAD)
+        youngest = self._clock() - REMEMBER_SECONDS
         for one in reversed(self._memory.values()):
+            if one.since < youngest:
+                break
             if one.path != file.path or one.after != after:
                 continue
             typed_most = len(one.text) - 1
@@ -227,7 +243,8 @@ class Completer:
             rest = one.text[len(typed) :]
             if not rest.strip():
                 continue
-            verdict = replace(one.offer.verdict, good=len(rest)) if typed else one.offer.verdict
+            verdict = replace(one.offer.verdict, good=len(rest), size=None, cycles=None) if typed else (
+                one.offer.verdict)
             identity = one.offer.id if not typed else new_id()
             return replace(one.offer, id=identity, span=Span(offset, offset), text=rest, verdict=verdict)
         return None
@@ -254,12 +271,15 @@ def _unfit(file: ParsedFile, offset: int, invoked: bool) -> str:
     return ""
 
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")     # nothing that code holds
+
+
 # --- trimming --------------------------------------------------------------------------------------------------------
 
 def trimmed(file: ParsedFile, offset: int, text: str, max_lines: int) -> str:
     """``text`` without what the document has already, in the document's case and line ends: at most ``max_lines``
     lines, no repeat of the lines that follow, nothing behind its last visible character."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n").split("\x00")[0]
+    text = _CONTROL.split(text.replace("\r\n", "\n").replace("\r", "\n"), maxsplit=1)[0]
     line_number = file.text.line_of(offset)
     typed = file.text.slice(file.text.line_start(line_number), offset)
     if typed.strip() and text.startswith(typed):
@@ -269,6 +289,8 @@ def trimmed(file: ParsedFile, offset: int, text: str, max_lines: int) -> str:
         lines = lines[1:]                   # ghost text starts on the cursor's line
         if lines and typed and lines[0].startswith(typed):
             lines[0] = lines[0][len(typed) :]
+    if file.text.slice(offset, file.text.line_end(line_number)).strip():
+        max_lines = 1                       # a comment stands behind the cursor: it stays on this line
     lines = lines[:max_lines]
     following = _following(file, line_number, len(lines) + 2)
     kept: list[str] = []

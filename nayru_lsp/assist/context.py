@@ -20,6 +20,7 @@ from nayru_lsp.asm.symbols import Symbol
 from nayru_lsp.asm.syntax import Label, LabelKind
 from nayru_lsp.asm.text import SourceText
 from nayru_lsp.contract import Fragment
+from nayru_lsp.plugins import Plugins
 from nayru_lsp.snapshot import Snapshot
 
 ANCHOR_LINES = 64       # the window starts at a multiple of this many lines ...
@@ -172,6 +173,16 @@ def fragments(snapshot: Snapshot, file: ParsedFile, offset: int) -> tuple[Fragme
         found.append(Fragment("symbols", "\n".join(told), 1.0))
     found.append(Fragment(STATE, state_text(project, file, widths_before(file, offset)), 3.0))
     return tuple(found)
+
+
+async def gathered(snapshot: Snapshot, file: ParsedFile, offset: int, plugins: Plugins | None,
+                   deadline: float) -> tuple[Fragment, ...]:
+    """Our own `fragments` and what plugins give within ``deadline`` seconds."""
+    found = () if plugins is None else await plugins.gather(
+        "nayru_context", deadline=deadline, snapshot=snapshot, file=file, offset=offset)
+    foreign = [one for _, many in found if isinstance(many, (list, tuple)) for one in many
+               if isinstance(one, Fragment) and isinstance(one.title, str) and isinstance(one.text, str)]
+    return (*fragments(snapshot, file, offset), *foreign)
 
 
 def state_text(project: Project, file: ParsedFile, widths: WidthState) -> str:

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nayru_lsp.asm.parser import parse_line
 from nayru_lsp.asm.project import ParsedFile
 from nayru_lsp.asm.symbols import Symbol
 from nayru_lsp.asm.syntax import Instruction, Label
 from nayru_lsp.asm.text import Span
+from nayru_lsp.assist import context
 from nayru_lsp.assist.events import new_id
 from nayru_lsp.assist.verify import verify
 from nayru_lsp.config import UserConfig
-from nayru_lsp.contract import Candidate, Fragment, GenerationRequest, Offer, Provider, ProviderError, Verdict
+from nayru_lsp.contract import Candidate, GenerationRequest, Offer, Provider, ProviderError, Verdict
 from nayru_lsp.plugins import Plugins
 from nayru_lsp.snapshot import Snapshot
 
@@ -31,6 +32,8 @@ MAX_LINES = 400             # of an answer
 Progress = Callable[[str, float], None]
 
 _FENCE = re.compile(r"^[ \t]*```[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.MULTILINE | re.DOTALL)
+
+_LIKE_CODE = re.compile(r"[ \t]+[A-Za-z]{3}(?:\.[bwlBWL])?(?:[ \t]+[^\s;]+)?[ \t]*(?:;.*)?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +56,17 @@ async def generate(snapshot: Snapshot, path: str, span: Span, *, providers: Sequ
     if wish is None:
         return Generation(None, "there is no comment here: write what the routine is to do as a `;` comment", 0)
     instruction, place = wish
-    fragments = await _fragments(snapshot, file, place, plugins)
+    fragments = await context.gathered(snapshot, file, place, plugins, CONTEXT_DEADLINE)
     notes: list[str] = []
     best: tuple[Candidate, Verdict, str] | None = None
     rounds = 0
     for provider in providers:
         attempts: list[tuple[Candidate, Verdict]] = []
         for turn in range(1 + max(0, config.generate.repair_rounds)):
-            progress(f"{provider.name}: " + ("asking" if not turn else f"repairing, round {turn}"), 0.1 + 0.25 * turn)
+            said = f"{provider.name}: " + ("asking" if not turn else f"repairing, round {turn}")
+            progress(said, 0.1 + 0.25 * turn)
             request = GenerationRequest(snapshot, path, place, instruction, config.ollama.generate_timeout, fragments,
-                                        tuple(attempts))
+                                        tuple(attempts), _hearing(progress, said, 0.1 + 0.25 * turn))
             try:
                 candidates = await provider.generate(request)
             except ProviderError as error:
@@ -77,7 +81,7 @@ async def generate(snapshot: Snapshot, path: str, span: Span, *, providers: Sequ
                 if candidate.maker.startswith("library:"):      # whole, with its contract
                     text = renamed(snapshot, file, laid_out(file, place, candidate.text))
                 else:
-                    text = laid_out(file, place, code_of(candidate.text))
+                    text = laid_out(file, place, _without_echo(code_of(candidate.text), instruction))
                 if not text.strip():
                     continue
                 progress("checking", 0.2 + 0.25 * turn)
@@ -94,11 +98,21 @@ async def generate(snapshot: Snapshot, path: str, span: Span, *, providers: Sequ
                 best = latest
             if latest[1].ok or latest[0].maker.startswith("library:"):
                 break
-            attempts.append((latest[0], latest[1]))
+            attempts.append((replace(latest[0], text=latest[2]), latest[1]))     # as judged: spans fit this text
         if best is not None and best[1].ok:
             break
     progress("done", 1.0)
     return _outcome(file, place, instruction, best, notes, rounds)
+
+
+def _hearing(progress: Progress, said: str, share: float) -> Callable[[str], None]:
+    """Show the last whole line of an answer while it comes."""
+    def heard(answer: str) -> None:
+        lines = answer.split("\n")
+        if len(lines) > 1:
+            progress(f"{said}, line {len(lines) - 1}: {' '.join(lines[-2].split())[:60]}",
+                     share + 0.2 * min(1.0, len(lines) / 40))
+    return heard
 
 
 def _outcome(file: ParsedFile, place: int, instruction: str, best: tuple[Candidate, Verdict, str] | None,
@@ -130,15 +144,6 @@ def summary(offer: Offer) -> str:
 
 def _rank(verdict: Verdict, text: str) -> tuple[bool, float, int]:
     return verdict.ok, verdict.good / max(1, len(text)), -len(verdict.reasons)
-
-
-async def _fragments(snapshot: Snapshot, file: ParsedFile, offset: int, plugins: Plugins | None) -> tuple[
-        Fragment, ...]:
-    if plugins is None:
-        return ()
-    found = await plugins.gather(
-        "nayru_context", deadline=CONTEXT_DEADLINE, snapshot=snapshot, file=file, offset=offset)
-    return tuple(one for _, many in found if isinstance(many, list) for one in many if isinstance(one, Fragment))
 
 
 # --- the wish --------------------------------------------------------------------------------------------------------
@@ -194,6 +199,8 @@ def code_of(answer: str) -> str:
         return "\n".join(block.strip("\n") for block in blocks if block.strip()) + "\n"
     lines = answer.split("\n")[:MAX_LINES]
     good = [number for number, line in enumerate(lines) if _is_code(line)]
+    while good and _is_heading(lines, good[-1]):
+        good.pop()
     if not good:
         return ""
     first = good[0]
@@ -202,9 +209,26 @@ def code_of(answer: str) -> str:
     return "\n".join(lines[first : good[-1] + 1]) + "\n"
 
 
+def _without_echo(code: str, instruction: str) -> str:
+    """The code without a repetition of the wish at its top: that comment stands in the file already."""
+    lines = code.split("\n")
+    for wished in instruction.split("\n"):
+        if lines and lines[0].strip("; \t").casefold() == wished.strip("; \t").casefold():
+            lines.pop(0)
+    return "\n".join(lines)
+
+
 def _is_code(line: str) -> bool:
+    """An instruction or a label; also what only looks like an instruction: a mnemonic that the model made up must not
+    be taken for prose and dropped."""
     statements = parse_line(line).statements
-    return any(isinstance(statement, Instruction | Label) for statement in statements)
+    return any(isinstance(statement, Instruction | Label) for statement in statements) or bool(_LIKE_CODE.match(line))
+
+
+def _is_heading(lines: Sequence[str], number: int) -> bool:
+    """A last "label" with prose below it ("Explanation:")."""
+    below = [line for line in lines[number + 1 :] if line.strip() and not line.lstrip().startswith(";")]
+    return bool(below) and all(isinstance(statement, Label) for statement in parse_line(lines[number]).statements)
 
 
 def laid_out(file: ParsedFile, place: int, code: str) -> str:
@@ -215,8 +239,8 @@ def laid_out(file: ParsedFile, place: int, code: str) -> str:
     text = "\n".join(lines) + "\n"
     if place and file.text.slice(place - 1, place) not in ("\n", "\r"):
         text = "\n" + text
-    below = file.text.line(file.text.line_of(place))
-    if below.strip():
+    row = file.text.line_of(place)
+    if file.text.line_start(row) == place and file.text.line(row).strip():
         text += "\n"
     return text.replace("\n", "\r\n") if "\r\n" in file.text.slice(0, 4_000) else text
 

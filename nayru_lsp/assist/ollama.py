@@ -30,7 +30,7 @@ from nayru_lsp.assist.ollama_client import (
     full_name,
 )
 from nayru_lsp.config import OllamaConfig
-from nayru_lsp.contract import Candidate, CompletionRequest, GenerationRequest, ProviderError, ProviderStatus
+from nayru_lsp.contract import Candidate, CompletionRequest, GenerationRequest, ProviderError, ProviderStatus, Verdict
 
 FACTS_SECONDS = 30.0        # what `show` said is believed for this long, then asked for again in the background
 LOAD_TIMEOUT = 180.0        # a 7B model from a slow disk
@@ -246,7 +246,7 @@ class OllamaProvider:
         sampling = prompt.completing(self.config, request.max_lines)
         below = _next_line(request)
         answer = await self._run(text, sampling, min(request.deadline, self.config.complete_timeout),
-                                 lambda answer: _enough(answer, request.max_lines, below))
+                                 lambda answer: _enough(answer, request.max_lines, below) is not None)
         self.latency.add(1000 * (time.perf_counter() - started))
         cut = _enough(answer, request.max_lines, below)
         answer = (answer if cut is None else answer[:cut]).rstrip("\r\n")
@@ -261,7 +261,8 @@ class OllamaProvider:
                 task.cancel()
             text = self._wish(request, facts)
             sampling = prompt.generating(self.config)
-            answer = await self._run(text, sampling, min(request.deadline, self.config.generate_timeout), _never)
+            answer = await self._run(text, sampling, min(request.deadline, self.config.generate_timeout),
+                                     lambda answer: _listen(request, answer))
             return (self._candidate(answer, facts, text, sampling),) if answer.strip() else ()
         finally:
             self._generating -= 1
@@ -271,7 +272,7 @@ class OllamaProvider:
                          json.dumps(sampling.options(), sort_keys=True))
 
     async def _run(self, text: str, sampling: prompt.Sampling, timeout: float,
-                   enough: Callable[[str], int | None]) -> str:
+                   enough: Callable[[str], bool | None]) -> str:
         """The answer to a raw prompt, stopped when ``enough`` of it has come. What came before a failure counts as
         far as its lines are whole."""
         connection = self._connected()
@@ -283,7 +284,7 @@ class OllamaProvider:
                         answer += part.response or ""
                         if part.done:
                             self._measure(text, part)
-                        elif enough(answer) is not None or len(answer) > 64 * sampling.num_predict:
+                        elif enough(answer) or len(answer) > 64 * sampling.num_predict:
                             break
         except ProviderError as error:
             self._failed(error)
@@ -330,7 +331,7 @@ class OllamaProvider:
         file = request.snapshot.project.files[request.path]
         shown, _ = context.shown_path(request.snapshot.project, request.path)
         instruction = context.head(request.instruction, tokens // 4, self.rate)
-        tries = [prompt.repair(candidate.text, [reason.message for reason in verdict.reasons[:6]])
+        tries = [prompt.repair(candidate.text, _complaints(candidate, verdict))
                  for candidate, verdict in request.attempts[-2:]]
         room = tokens
         while True:
@@ -353,8 +354,19 @@ class OllamaProvider:
                 room -= over + 8
 
 
-def _never(answer: str) -> int | None:
-    return None
+def _listen(request: GenerationRequest, answer: str) -> None:
+    if request.heard is not None:
+        request.heard(answer)
+
+
+def _complaints(candidate: Candidate, verdict: Verdict) -> list[str]:
+    """What is wrong with an attempt, each with the line it is about."""
+    out = []
+    for reason in verdict.reasons[:6]:
+        start = candidate.text.rfind("\n", 0, reason.span.start) + 1
+        line = candidate.text[start:].split("\n", 1)[0].strip()[:100]
+        out.append(f"`{line}`: {reason.message}" if line else reason.message)
+    return out
 
 
 def _enough(answer: str, max_lines: int, below: str) -> int | None:

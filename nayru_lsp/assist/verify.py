@@ -27,6 +27,7 @@ from nayru_lsp.asm.syntax import (
     Instruction,
     Label,
     Line,
+    Number,
     Opaque,
     OperandShape,
     Statement,
@@ -147,11 +148,18 @@ def _line(at: int, line: Line) -> Iterator[tuple[int, int, str, str]]:
                     yield low, high, "NAY103", f"there is no width suffix .{statement.suffix}"
                 elif shape is not OperandShape.OPAQUE and not modes_for(statement.mnemonic, shape):
                     yield low, high, "NAY102", f"{statement.mnemonic} has no such addressing mode"
+                elif shape is OperandShape.IMMEDIATE and _wide(statement):
+                    yield low, high, "NAY202", "an immediate has at most 16 bits: Asar keeps the low ones only"
                 elif shape is OperandShape.OPAQUE and statement.operand is not None \
                         and not getattr(statement.operand.value, "expandable", True):
                     yield low, high, "NAY104", "this operand is no expression that Asar knows"
             case Instruction():
                 yield low, high, "NAY101", f"{statement.mnemonic} belongs to another processor"
+
+
+def _wide(statement: Instruction) -> bool:
+    value = statement.operand.value if statement.operand is not None else None
+    return isinstance(value, Number) and value.value > 0xFFFF
 
 
 def _known(project: Project, index: BlockIndex, reference: Reference) -> bool:

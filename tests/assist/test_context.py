@@ -130,11 +130,11 @@ lorom
 org $008000
 incsrc "ram.asm"
 Main:
-    SEP #$20
     %wait(!frames)
     STA Lives
     JSR Quiet
     JSR Loud
+    SEP #$20
     <|>
 Quiet:
     RTS
