@@ -269,6 +269,7 @@ async def _problems(snapshot: Snapshot, reading: dict[str, tuple[Problem, ...]],
                     wanted: str | None) -> list[Problem]:
     """Own problems, problems of reading, and what plugins say about each root; in file and text order."""
     from nayru_lsp.asm.checks import check_file
+    from nayru_lsp.asm.problem import joined
 
     project, config = snapshot.project, snapshot.config
     found: list[Problem] = []
@@ -280,9 +281,7 @@ async def _problems(snapshot: Snapshot, reading: dict[str, tuple[Problem, ...]],
                                                 snapshot=snapshot, root=root):
             found += problems
     await plugins.close()
-    shown = {(one.path, one.span, one.code, one.message): one for one in found
-             if config.project_for(one.path).checks.get(one.code, True)}
-    return sorted(shown.values(), key=lambda one: (one.path, one.span, one.code))
+    return [one for one in joined(found) if config.project_for(one.path).checks.get(one.code, True)]
 
 
 def _plain_problem(project: Project, folder: str, problem: Problem) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from lsprotocol import types
 
 from nayru_lsp.asm.facts import FactTable
 from nayru_lsp.asm.parser import parse_text
-from nayru_lsp.asm.problem import Problem
+from nayru_lsp.asm.problem import Problem, joined
 from nayru_lsp.asm.project import ParsedFile, Project, Root
 from nayru_lsp.asm.syntax import Dialect
 from nayru_lsp.asm.text import SourceText, Span
@@ -173,8 +173,7 @@ class ProblemStore:
         found = [*self.own.get(path, ()), *self.reading.get(path, ())]
         for files in self.by_root.values():
             found.extend(files.get(path, ()))
-        once = {(problem.span, problem.code, problem.message): problem for problem in found}
-        return tuple(sorted(once.values(), key=lambda problem: (problem.span, problem.code)))
+        return joined(found)
 
     def set_root(self, root: str, problems: Iterable[Problem]) -> set[str]:
         """What plugins found in ``root``, in place of what they found before; returns the paths that are touched."""

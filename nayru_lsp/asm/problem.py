@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -42,3 +43,14 @@ class Problem:
     source: str = "nayru"
     related: tuple[Related, ...] = ()
     fixes: tuple[Fix, ...] = ()
+
+
+def joined(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Everything found by everybody, in file and text order, each finding once. Where another judge calls the very
+    same words an error too, its word stands and ours is left out."""
+    once = {(problem.path, problem.span, problem.code, problem.message): problem for problem in problems}
+    judged = {(problem.path, problem.span) for problem in once.values()
+              if problem.source != "nayru" and problem.severity is Severity.ERROR}
+    kept = [problem for problem in once.values() if not (
+        problem.source == "nayru" and problem.severity is Severity.ERROR and (problem.path, problem.span) in judged)]
+    return tuple(sorted(kept, key=lambda problem: (problem.path, problem.span, problem.code)))
