@@ -17,6 +17,7 @@ from nayru_asar.judge import Absent, Asar
 from nayru_asar.needs import NAME, NEAR, WORDS, Needs
 from nayru_asar.problems import NOT_FOUND, Said, said, span_in
 from nayru_asar.settings import Setting, origin_of, setting_of
+from nayru_asar.sources import unsent
 from nayru_lsp.asm.isa import modes_for
 from nayru_lsp.asm.lexer import ends_open, scan
 from nayru_lsp.asm.parser import parse_text
@@ -33,7 +34,7 @@ from nayru_lsp.asm.syntax import (
     OperandShape,
 )
 from nayru_lsp.asm.text import SourceText
-from nayru_lsp.hookspecs import ParsedFile, Project, Reason, Snapshot, Span, Verdict
+from nayru_lsp.hookspecs import ParsedFile, Project, Reason, Root, Snapshot, Span, Verdict
 
 MAIN = "/candidate.asm"
 MOST_LINES = 400            # of a candidate
@@ -325,6 +326,8 @@ async def verify_text(asar: Asar, project: Project, file: ParsedFile, span: Span
     if harness is None:
         return None
     if not await asar.speaks(file.dialect, "candidates", deadline):
+        return None
+    if not asar.fenced and unsent(MAIN, harness.text, (), Root(MAIN)) is not None:
         return None
     files = {MAIN: harness.text.encode("utf-8", "replace")}
     answer = await asar.ask("candidates", {"path": MAIN, "files": files}, deadline)

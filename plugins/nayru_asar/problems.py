@@ -136,7 +136,8 @@ def problems_of(answer: Mapping[str, Any], root: Root, texts: Texts, *, generati
         counts[problem.code] = counts.get(problem.code, 0) + 1
         if not one.warning or one.name in ADVICE or counts[problem.code] <= MOST_OF_A_KIND:
             merged[key] = problem
-    found = sorted(_advice_once(merged.values()), key=lambda p: (p.severity is not Severity.ERROR, p.path, p.span, p.code))
+    found = sorted(_advice_once(merged.values()), key=lambda p: (p.path, p.span, p.code))
+    found.sort(key=lambda p: p.severity is not Severity.ERROR)      # so that the cut takes warnings first
     found = sorted(found[:MOST_PROBLEMS], key=lambda p: (p.path, p.span, p.code))
     if not answer["ok"] and not hidden and not any(problem.severity is Severity.ERROR for problem in found):
         found.append(whole_root(root, texts, "Asar gave up on this root without saying why. Asar 1.91 does so for a "

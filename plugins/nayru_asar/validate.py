@@ -34,6 +34,7 @@ class Validator:
         asar = self.asar
         if asar.absence:
             return [], None
+        asar.worker("candidates").start()       # suggestions come next: they shall not wait for a cold start
         folders = fence_of(snapshot, root)
         end = time.monotonic() + asar.project_timeout
         extra = self._extra.get(root.path, ())
