@@ -34,6 +34,8 @@ IMAGE_JUDGED = frozenset({"Eassertion_failed", "Eerror_command", "Wwarn_command"
 ADVICE = frozenset({"Wfeature_deprecated", "Woptimization_settings", "Wimplicitly_sized_immediate"})
 # These speak of Asar's own confusion, not of the text.
 CONSEQUENCES = frozenset({"Elabel_on_third_pass", "Elabel_moving"})
+# Once the PC is astray, every following line says so.
+PLACES = frozenset({"Emissing_org", "Esnes_address_doesnt_map_to_rom", "Esnes_address_out_of_bounds"})
 NOT_FOUND = frozenset({"Elabel_not_found", "Edefine_not_found", "Emacro_not_found", "Efunction_not_found",
                        "Estruct_not_found"})
 MISPLACED = frozenset({"Emisplaced_endif", "Emisplaced_else", "Emisplaced_elseif", "Eelse_in_while_loop",
@@ -190,6 +192,7 @@ def _folded(everything: list[Said], texts: Texts) -> Iterable[Said]:
             broken_if[path] = min(number, broken_if.get(path, number))
         if any(isinstance(s, Directive) and s.name == "macro" for s in line.statements):
             broken_macro.append((path, number, number + _macro_rows(file, start)))
+    out_of_place: set[tuple[str, str]] = set()
     serious = any(one.name not in CONSEQUENCES for one in errors)
     for one in everything:
         if one.warning:
@@ -197,6 +200,10 @@ def _folded(everything: list[Said], texts: Texts) -> Iterable[Said]:
             continue
         if one.name in CONSEQUENCES and serious:
             continue
+        if one.name in PLACES:
+            if (one.path, one.name) in out_of_place:
+                continue
+            out_of_place.add((one.path, one.name))
         if one.name in MISPLACED and broken_if.get(one.path, one.line) < one.line:
             continue
         if any(path == one.path and first < one.line <= last for path, first, last in broken_macro):

@@ -163,6 +163,8 @@ endmacro
         "main.asm:10 Ebroken_macro_declaration [macro broken(a]",
         "main.asm:13 Einvalid_number [LDA [Foo],x]",
     ]
+    assert await run(validator, "lorom\norg $001234\n    NOP\n    CLC\n    SEC\n") == [
+        "main.asm:3 Esnes_address_doesnt_map_to_rom [NOP]"]
     many = "".join(f"    JSR Sub{n}\n" for n in range(50))
     assert await run(validator, f'lorom\norg $008000\nincsrc "gone.asm"\n{many}') == [
         "main.asm:3 Efile_not_found [gone.asm]"]
