@@ -210,7 +210,8 @@ def test_code_is_cut_out_of_prose(answer: str) -> None:
     assert code_of(answer).strip("\n") == GOOD.strip("\n")
 
 
-@pytest.mark.parametrize("answer", ["", "Sorry.", "```\n\n```", "\x00", "; only a comment\n", "Use the BIT mnemonic\nwell."])
+@pytest.mark.parametrize("answer", [
+    "", "Sorry.", "```\n\n```", "\x00", "; only a comment\n", "Use the BIT mnemonic\nwell."])
 def test_no_code(answer: str) -> None:
     assert code_of(answer).strip() == ""
 

@@ -79,7 +79,7 @@ def test_right(text: str) -> None:
     ("LDA #$1234", ["NAY201"], ""),
     ("INX\n    LDA.w #$12", ["NAY201"], "INX\n"),
     ("LDX #$12", ["NAY201"], ""),
-    ("ADC #$123456", ["NAY202"], ""),
+    ("REP #$20\n    ADC #$123456", ["NAY202"], "REP #$20\n"),
     ("SEP #$10\n    LDX.w #$12\n    RTS", ["NAY201"], "SEP #$10\n"),
     ("LDQ $10", ["NAY101"], ""),
     ("INX\n    STA #$10\n    INX", ["NAY102"], "INX\n"),
