@@ -110,13 +110,13 @@ class Protocol(LanguageServerProtocol):
         yield from self._user_handler(types.TEXT_DOCUMENT_DID_CLOSE, params)
 
     @lsp_method(types.WORKSPACE_EXECUTE_COMMAND)
-    def lsp_workspace__execute_command(self, params: types.ExecuteCommandParams) -> Generator[Any, Any, Any]:
+    async def lsp_workspace__execute_command(  # type: ignore[override]
+            self, params: types.ExecuteCommandParams) -> Any:
         """One handler gets all commands with their whole parameters: pygls passes on the arguments alone, and a
-        progress token among the rest is lost."""
+        progress token among the rest is lost. A coroutine, since only these can be cancelled."""
         if params.command not in self.fm.commands:
             raise JsonRpcInvalidParams(f"there is no command {params.command!r}")
-        result = yield self.fm.features[types.WORKSPACE_EXECUTE_COMMAND], (params,), None
-        return result
+        return await self.fm.features[types.WORKSPACE_EXECUTE_COMMAND](params)
 
 
 class Server(LanguageServer):
