@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.kit import check_problems
+from nayru_lsp.asm import SourceText, parse_text
+from nayru_lsp.asm.checks import check_file
+from nayru_lsp.asm.project import Project, Root
+from tests.kit import check_problems, project_of, read_fixture
 
 
 def test_words_modes_and_suffixes() -> None:
@@ -189,3 +192,143 @@ def test_a_name_that_something_could_make_is_not_missed(maker: str) -> None:
 
 def test_a_file_without_a_root_is_not_judged_on_names() -> None:
     check_problems(";- part.asm\nPart:\n    JSR SomewhereElse\n    RTS\n")
+
+
+def test_forms_that_do_not_exist() -> None:
+    check_problems("""
+;- main.asm
+lorom
+org $008000
+Main:
+    STA $123456,y
+;   ^^^^^^^^^^^^^ NAY104 STA has no 24-bit (long) form indexed by Y
+    STX.w $12,y
+;   ^^^^^^^^^^^ NAY104 no 16-bit
+    JSR ($12)
+;   ^^^^^^^^^ NAY102 JSR does not work through (address)
+    AND #~0x80
+;         ^^^^ NAY105 $80
+    db 1, 0xFF
+;         ^^^^ NAY105 $FF
+    db "0x80"
+    REP $20
+    LDA ($12),x
+    MVN $1234
+    BEQ a
+a:  RTS
+""")
+
+
+def test_the_repair_of_a_number_is_applied() -> None:
+    text = "    LDA #0x1F\n"
+    file = parse_text("/ws/main.asm", SourceText.of(text))
+    (problem,) = check_file(Project().with_file(file), file)
+    (fix,) = problem.fixes
+    ((span, new),) = fix.edits
+    assert text[: span.start] + new + text[span.end :] == "    LDA #$1F\n"
+
+
+def test_sub_labels_without_parent() -> None:
+    fixture = """
+;- main.asm
+lorom
+org $008000
+.early
+; ^^^^ NAY304 .early has no parent
+Main:
+..deep
+;^^^^^ NAY304 one dot less
+.sub
+..fine
+if 1
+...loose
+endif
+    RTS
+;- part.asm
+.belongs_to_the_includer
+"""
+    files = read_fixture(fixture)
+    project = project_of(files).with_roots([Root("/ws/main.asm")])
+    found = [(problem.code, project.files["/ws/main.asm"].text.slice(*problem.span))
+             for path in files.files for problem in check_file(project, project.files[path])]
+    assert found == [("NAY304", ".early"), ("NAY304", "..deep")]
+    derived = project_of(files)
+    assert [problem.code for problem in check_file(derived, derived.files["/ws/main.asm"])] == ["NAY304"]
+
+
+def test_defines_are_judged_only_where_the_build_is_known() -> None:
+    files = read_fixture("""
+;- main.asm
+lorom
+org $008000
+!known = 1
+    LDA.b #!known+!given+!missing+!assembler_ver
+    db "\\!escaped"
+if 0
+    LDA !untaken
+endif
+""")
+    project = project_of(files)
+    assert check_file(project, project.files["/ws/main.asm"]) == ()
+    rooted = project.with_roots([Root("/ws/main.asm", defines=(("given", "2"),))])
+    (problem,) = check_file(rooted, rooted.files["/ws/main.asm"])
+    assert (problem.code, rooted.files["/ws/main.asm"].text.slice(*problem.span)[-7:]) == ("NAY402", "missing")
+
+
+@pytest.mark.parametrize("text", [
+    # what a macro's arguments, a namespace, an include or a condition could have made
+    "macro mk(n)\n<n>:\nendmacro\n    %mk(Foo)\n.a\n    dw Foo_a\n    %mk(Bar)\n.a\n    RTS",
+    "macro mk()\nFoo:\nendmacro\n    %mk()\n.a\n    dw Foo_a",
+    "macro mk(n)\n<n>:\nendmacro\nMain:\n    BRA .x\n    %mk(.x)",
+    "if 1\nFoo:\nelse\nBar:\nendif\n.s\n    dw Foo_s",
+    "namespace A\nincsrc \"b.asm\"\nnamespace off\n    dw A_Q, A_Q_s\n;- b.asm\nQ: NOP\n.s NOP\n    dw Q, .s",
+    "incsrc \"b.asm\"\n.t NOP\n    dw Q_t\n;- b.asm\nQ: NOP",
+    "Main:\nincsrc \"b.asm\"\n    dw Main_q\n;- b.asm\n.q NOP",
+    "namespace A\nglobal Foo:\n.x\nnamespace off\n    dw Foo, A_Foo_x",
+    "macro in()\nnamespace A\nendmacro\n    %in()\nFoo:\nnamespace off\n    dw A_Foo",
+    "!t = \"Foo:\"\n    !t NOP\n    dw Foo",
+    "macro op(o)\n<o> $12\nendmacro\n    %op(\"Foo: LDA\")\n    dw Foo",
+    "arch spc700\n    INC $12+x\n    MOV A,$00+y\narch 65816",
+    "base off\n    print pc, bytes\n    skip align 4",
+    "if 1 : Foo: NOP\nif 0 : JSR Nowhere\n    dw Foo",
+    "    db 1 : Foo: db 2 : dw Foo",
+    "while 0\n    JSR Nowhere\nendif",
+])
+def test_nothing_is_said_about_what_could_have_been_made(text: str) -> None:
+    check_problems(f";- main.asm\nlorom\norg $008000\nStart:\n{text}\n")
+
+
+@pytest.mark.parametrize("text", [
+    # macros, defines and namespaces that cannot make the name do not hide a mistake
+    "macro mk(n)\n<n>_ok:\nendmacro\n    %mk(Foo)\n    dw Foo_ok\n    JSR Nowhere\n;       ^^^^^^^ NAY401 Nowhere",
+    "macro op(o)\n<o> $12\nendmacro\n    %op(LDA)\n    %op(STA)\n    JSR Nowhere\n;       ^^^^^^^ NAY401 Nowhere",
+    "!c = autoclean\n    !c JSL Start\n    JSR Nowhere\n;       ^^^^^^^ NAY401 Nowhere",
+    "if 1 : NOP\n    JSR Nowhere\n;       ^^^^^^^ NAY401 Nowhere",
+    "namespace A\nFoo: RTS\nnamespace off\n    JSR A_Fooo\n;       ^^^^^^ NAY401 A_Fooo",
+])
+def test_a_mistake_is_found_among_macros(text: str) -> None:
+    check_problems(f";- main.asm\nlorom\norg $008000\nStart:\n{text}\n")
+
+
+def test_labels_that_differ_only_by_what_is_unknown_are_not_doubles() -> None:
+    check_problems("""
+;- main.asm
+lorom
+org $008000
+macro mk(n)
+<n>:
+endmacro
+    %mk(Foo)
+.a
+    %mk(Bar)
+.a
+namespace !space
+Same: RTS
+namespace !other
+Same: RTS
+namespace off
+A: RTS
+    .b
+    .b
+;   ^^ NAY303 A_b is defined twice
+""")

@@ -104,10 +104,21 @@ class Machine:
         return at + 1
 
 
+def without_doubles(lines: list[str]) -> list[str]:
+    """Drop labels that are defined already: Asar refuses such a program."""
+    kept: list[str] = []
+    for line in lines:
+        file = parse_text("/ws/main.asm", SourceText.of("\n".join(["A:", *kept, line])))
+        names = {symbol.name for symbol in file.symbols if symbol.kind != "relative label"}
+        if len(names) == sum(symbol.kind != "relative label" for symbol in file.symbols):
+            kept.append(line)
+    return kept
+
+
 @settings(max_examples=400, deadline=None)
 @given(st.lists(LINES, min_size=3, max_size=40), st.integers(0, 2**32))
 def test_no_claim_is_wrong(lines: list[str], seed: int) -> None:
-    file = parse_text("/ws/main.asm", SourceText.of("A:\n" + "\n".join(lines) + "\n"))
+    file = parse_text("/ws/main.asm", SourceText.of("\n".join(["A:", *without_doubles(lines), ""])))
     claims: dict[int, WidthState] = {}
     for _, _, index in file.indexes:
         for symbol in index.symbols:

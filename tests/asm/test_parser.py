@@ -11,7 +11,7 @@ from nayru_lsp.asm import Dialect, SourceText, Span, parse_line, parse_text
 from nayru_lsp.asm.checks import check_file
 from nayru_lsp.asm.project import Project
 from nayru_lsp.asm.syntax import Instruction, Opaque, OpaqueExpr, OperandShape, Statement
-from tests.kit import missing, required
+from tests.kit import REPOSITORY, missing, required
 
 PATH = "/ws/main.asm"
 
@@ -147,6 +147,23 @@ def test_monsters_are_bounded(text: str) -> None:
     file = parse_text(PATH, SourceText.of(text))
     assert "".join(line.raw for _, line in file.lines()) == text
     check_file(Project().with_file(file), file)
+
+
+OWN_SOURCES = sorted((REPOSITORY / "nayru_lsp").rglob("*.asm"))
+
+
+@pytest.mark.parametrize("path", OWN_SOURCES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("dialect", list(Dialect))
+def test_every_prefix_of_our_own_sources_parses(path: Path, dialect: Dialect) -> None:
+    text = path.read_text(encoding="utf-8")[:3000]
+    source = SourceText.of("")
+    file = parse_text(PATH, source, dialect)
+    for end in range(0, len(text), 3):
+        source = source.replace(Span(source.length, source.length), text[source.length : end])
+        file = parse_text(PATH, source, dialect, previous=file)
+        assert "".join(line.raw for _, line in file.lines()) == text[:end]
+        assert isinstance(check_file(Project().with_file(file), file), tuple)
+        assert file.line_at(end)[0] <= end
 
 
 def test_corpora_rejoin_without_own_errors() -> None:

@@ -1,8 +1,9 @@
 """NAY001 unclosed quote or parenthesis, NAY101 unknown word, NAY102 no such addressing mode, NAY103 unknown width
-suffix, NAY104 no form of that width."""
+suffix, NAY104 no form of that width, NAY105 a number as other languages write it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from nayru_lsp.asm.encode import SUFFIXES, literal_width, select
@@ -13,7 +14,17 @@ from nayru_lsp.asm.problem import Fix, Problem, Severity
 from nayru_lsp.asm.project import ParsedFile, Project
 from nayru_lsp.asm.statements import Memo, parse_line
 from nayru_lsp.asm.symbols import BlockIndex
-from nayru_lsp.asm.syntax import Dialect, Directive, Instruction, Line, Opaque, OperandShape
+from nayru_lsp.asm.syntax import (
+    Dialect,
+    Directive,
+    Expr,
+    Instruction,
+    Line,
+    Opaque,
+    OpaqueExpr,
+    OperandShape,
+    Statement,
+)
 from nayru_lsp.asm.text import Span
 from nayru_lsp.asm.words import DATA, DIRECTIVES
 
@@ -32,6 +43,8 @@ _WORDS = sorted({*MNEMONICS, *(word.upper() for word in DIRECTIVES | DATA if len
 _ADDRESSED = frozenset(_SHAPES) - {
     OperandShape.NONE, OperandShape.ACCUMULATOR, OperandShape.IMMEDIATE, OperandShape.MOVE}
 _FORMS = {1: "8-bit (direct page)", 2: "16-bit (absolute)", 3: "24-bit (long)"}
+
+_OTHER_HEX = re.compile(r"(?<![\w.$])0[xX]([0-9A-Fa-f]+)(?!\w)")
 
 Finding = tuple[int, int, str, Severity, str, tuple[tuple[int, int, str], ...]]
 
@@ -90,6 +103,24 @@ def _line(line: Line, at: int) -> Iterable[Finding]:
                 yield from _instruction(line, statement, at)
             case Opaque(expandable=False):
                 yield from _word(line, statement, at)
+        if "x" in line.raw or "X" in line.raw:
+            yield from _numbers(line, statement, at)
+
+
+def _numbers(line: Line, statement: Statement, at: int) -> Iterable[Finding]:
+    """``0x80``: Asar knows ``$80`` only, and says "unknown operator"."""
+    exprs: tuple[Expr | None, ...] = ()
+    if isinstance(statement, Instruction):
+        exprs = (statement.operand.value,) if statement.operand is not None else ()
+    elif isinstance(statement, Directive):
+        exprs = statement.arguments
+    for expr in exprs:
+        if isinstance(expr, OpaqueExpr) and not expr.expandable and '"' not in expr.text and "'" not in expr.text:
+            for match in _OTHER_HEX.finditer(expr.text):
+                low = at + expr.start + match.start()
+                high = low + len(match.group())
+                yield (low, high, "NAY105", Severity.ERROR, f"Asar writes this number ${match.group(1)}",
+                       ((low, high, "$" + match.group(1)),))
 
 
 def _instruction(line: Line, statement: Instruction, at: int) -> Iterable[Finding]:
