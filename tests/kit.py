@@ -60,9 +60,10 @@ def require(part: str) -> Path:
     Parts: asar, ollama, bsnes, nvim, vscode (paths); node (the executable); train (the interpreter that has torch).
     """
     if part == "node":
-        node = shutil.which("node")
+        brought = TOOLS / "node" / "bin" / "node"        # there where `make tools` had to bring it
+        node = str(brought) if brought.exists() else shutil.which("node")
         if node is None:
-            missing(part, "there is no node on PATH; install Node.js 20 or newer")
+            missing(part, "there is no node on PATH; install Node.js 20, or `make tools` brings it")
         return Path(str(node))
     if part == "train":
         import importlib.util

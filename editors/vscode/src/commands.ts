@@ -53,7 +53,11 @@ export function registerCommands(context: vscode.ExtensionContext, nayru: Nayru,
     if (answer && !answer.applied) {
       void vscode.window.showInformationMessage(`Nayru: no routine: ${answer.reason ?? "nobody answered"}`);
     } else if (answer?.reason) {
-      void vscode.window.showInformationMessage(`Nayru: ${answer.reason}`); // who wrote and who judged it, bytes, cycles
+      // Who wrote it and who judged it, bytes, cycles. With a button VS Code shows the whole sentence.
+      if (await vscode.window.showInformationMessage(`Nayru: ${answer.reason}`, "Undo")) {
+        await vscode.window.showTextDocument(editor.document);
+        await vscode.commands.executeCommand("undo");
+      }
     }
   });
 

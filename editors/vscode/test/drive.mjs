@@ -16,7 +16,7 @@ const browser = await chromium.launch({
 const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
 page.setDefaultTimeout(patience);
 
-const picture = (name) => page.screenshot({ path: `${job.pictures}/${name}.png` });
+const picture = (name) => page.screenshot({ path: `${job.pictures}/${name}.png`, animations: "disabled" });
 const plain = (text) => (text ?? "").replaceAll("\u00a0", " ");
 const lines = async () => (await page.locator(".monaco-editor .view-line").allTextContents()).map(plain);
 
@@ -97,7 +97,8 @@ try {
     await page.keyboard.press("Control+i");
     await page.locator(".monaco-hover:visible .hover-contents").first().waitFor({ timeout: 3000 });
     const text = plain(await page.locator(".monaco-hover:visible").first().textContent());
-    return text.includes("INIDISP") && text;
+    const opaque = (await page.locator(".monaco-hover:visible").first().evaluate((box) => getComputedStyle(box).opacity)) === "1";
+    return opaque && text.includes("INIDISP") && text;
   });
   await picture("vscode-hover");
   await page.keyboard.press("Escape");
