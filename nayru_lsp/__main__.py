@@ -30,6 +30,7 @@ import platformdirs
 
 from nayru_lsp.config import Config, ConfigError, Places, ProjectConfig, UserConfig, parse_project, parse_user
 from nayru_lsp.files import Fence, Refused, normal, read_folder, read_project_config
+from nayru_lsp.forgetting import ForgetError, forget_in_training
 
 if TYPE_CHECKING:
     from nayru_lsp.asm.problem import Problem
@@ -46,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     try:
         return int(arguments.run(arguments))
-    except (ConfigError, _Usage) as error:
+    except (ConfigError, ForgetError, _Usage) as error:
         print(f"nayru: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -393,7 +394,13 @@ def _samples(arguments: argparse.Namespace) -> int:
                 if not ids and not arguments.all:
                     raise _Usage("samples delete: which? (ids, or --all)")
                 gone = store.delete(ids).result(60)
-                _out({"deleted": gone}) if arguments.json else print(f"deleted {gone}")
+                trained = forget_in_training(places(arguments).data_folder, ids)
+                if arguments.json:
+                    _out({"deleted": gone, "trained": trained})
+                else:
+                    print(f"deleted {gone}")
+                    for name in trained:
+                        print(f"the model of run {name} was trained on them and cannot forget: train anew")
                 return 0
             case _:
                 _export(store.export(), arguments.output)

@@ -28,6 +28,7 @@ from nayru_lsp.contract import Offer
 from nayru_lsp.convert import to_range, to_workspace_edit
 from nayru_lsp.features.inline_completion import inline_completion
 from nayru_lsp.files import Refused
+from nayru_lsp.forgetting import ForgetError, forget_in_training
 from nayru_lsp.prompt import RENDERER
 from nayru_lsp.samples import SampleError, SampleStore
 from nayru_lsp.session import Document, Edit
@@ -301,7 +302,16 @@ class Assist:
             return 0
         if self._events is not None:
             self._events.forget(ids)
-        return await asyncio.wrap_future(self._store.delete(ids))
+        gone = await asyncio.wrap_future(self._store.delete(ids))
+        try:
+            trained = await asyncio.to_thread(forget_in_training, self._nayru.places.data_folder, ids)
+        except ForgetError as error:
+            self._nayru.tell(str(error), types.MessageType.Error)
+            return gone
+        if trained:
+            self._nayru.tell("Deleted. The models of these runs were trained on it and cannot forget: "
+                             + ", ".join(trained))
+        return gone
 
 
 def _open_store(folder: Path, cap: int, told: Callable[[str], None]) -> SampleStore:

@@ -21,8 +21,9 @@ CONTRACT = ("nayru_lsp.contract", "nayru_lsp.prompt", "nayru_lsp.config", "nayru
 # room -> (our modules it may import, packages of others it may import). A name stands for itself and what is below it.
 ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "nayru_lsp.asm": (("nayru_lsp.asm",), ()),
-    **{name: (("nayru_lsp.asm", *CONTRACT), ("msgspec",)) for name in CONTRACT},
-    "nayru_lsp.hookspecs": (("nayru_lsp.asm", "nayru_lsp.contract", "nayru_lsp.snapshot", "nayru_lsp.work"), ("pluggy",)),
+    **dict.fromkeys(CONTRACT, (("nayru_lsp.asm", *CONTRACT), ("msgspec",))),
+    "nayru_lsp.hookspecs": (
+        ("nayru_lsp.asm", "nayru_lsp.contract", "nayru_lsp.snapshot", "nayru_lsp.work"), ("pluggy",)),
     "nayru_lsp.plugins": (
         ("nayru_lsp.asm", "nayru_lsp.contract", "nayru_lsp.snapshot", "nayru_lsp.work", "nayru_lsp.hookspecs"),
         ("pluggy",)),
@@ -46,6 +47,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "nayru_lsp.server_index": (("nayru_lsp",), ("pygls", "lsprotocol")),
     "nayru_lsp.server_settings": (("nayru_lsp",), ("pygls", "lsprotocol", "msgspec")),
     "nayru_lsp.server_protocol": (("nayru_lsp",), ("pygls", "lsprotocol", "cattrs")),
+    "nayru_lsp.forgetting": ((), ()),
     "nayru_lsp.cli_assist": (("nayru_lsp",), ("msgspec",)),
     "nayru_lsp.__main__": (("nayru_lsp",), ("platformdirs", "rich", "msgspec")),
     "nayru_lsp.demo": (("nayru_lsp",), ("pygls", "lsprotocol", "rich", "platformdirs")),
