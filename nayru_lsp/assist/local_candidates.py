@@ -7,13 +7,13 @@ progressions, variants of neighbours, and operands in sight.
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from nayru_lsp.assist.local_index import CROWD, KEYS, REACH, Index, key_hashes
 from nayru_lsp.assist.local_items import BRANCHES, LABEL, OPCODE, Item, Words, item_of, items_of_line, names_in
+from nayru_lsp.assist.local_tokens import differing_part, is_name, middle, number_of, siblings, step, written
 
 SIGHT_ABOVE, SIGHT_BELOW = 120, 50      # lines in which operands and labels are looked for
 _POOL, _GIVE, _SUBSTITUTE = 120, 24, 14
@@ -260,39 +260,6 @@ def _align(index: Index, place: Place, field_: Field, pool: dict[int, float]) ->
                 made.sub_sum += math.exp(similarity - 4)
 
 
-def _is_name(token: str) -> bool:
-    return token[0].isalpha() or (token[0] in "._?!%" and len(token) > 1)
-
-
-def _differing_part(a: str, b: str) -> tuple[str, str] | None:
-    """The middle in which two names differ, widened to a `_`/`.` word when a side is shorter than two."""
-    if a == b or not _is_name(a) or not _is_name(b):
-        return None
-    head = 0
-    while head < min(len(a), len(b)) and a[head] == b[head]:
-        head += 1
-    tail = 0
-    while tail < min(len(a), len(b)) - head and a[-1 - tail] == b[-1 - tail]:
-        tail += 1
-    if min(len(a), len(b)) - head - tail < 2:
-        while head > 0 and a[head - 1] not in "_.!":
-            head -= 1
-        while tail > 0 and a[len(a) - tail] not in "_.":
-            tail -= 1
-    left, right = a[head : len(a) - tail], b[head : len(b) - tail]
-    return (left, right) if left else None
-
-
-def _number(token: str) -> int | None:
-    return int(token[1:], 16) if token[0] == "$" and len(token) > 1 else None
-
-
-def _write(value: int, like: str) -> str:
-    """``value`` in as many hex digits as ``like``; "" when it does not fit."""
-    digits = len(like) - 1
-    return f"${value:0{digits}x}" if 0 <= value < 16**digits else ""
-
-
 def _substituted(index: Index, place: Place, position: int) -> str | None:
     """The line at ``position`` rewritten for this place: what its neighbours have there, ours have here."""
     words, text = index.words, index.text
@@ -313,11 +280,11 @@ def _substituted(index: Index, place: Place, position: int) -> str | None:
             if a == b:
                 continue
             whole.setdefault(a, b)
-            x, y = _number(a), _number(b)
+            x, y = number_of(a), number_of(b)
             if x is not None and y is not None and len(a) == len(b):
                 shift.setdefault(len(a), y - x)
             else:
-                part = _differing_part(a, b)
+                part = differing_part(a, b)
                 if part:
                     parts.append(part)
     if not whole:
@@ -326,10 +293,10 @@ def _substituted(index: Index, place: Place, position: int) -> str | None:
     for token in words.tokens(text[position]):
         new = whole.get(token, "")
         if not new:
-            value = _number(token)
+            value = number_of(token)
             if value is not None and len(token) in shift:
-                new = _write(value + shift[len(token)], token)
-            elif value is None and _is_name(token):
+                new = written(value + shift[len(token)], token)
+            elif value is None and is_name(token):
                 for old_part, new_part in parts:
                     if old_part in token:
                         new = token.replace(old_part, new_part)
@@ -348,42 +315,6 @@ def _spell(tokens: list[str]) -> str:
 
 # --- progressions and variants -------------------------------------------------------------------------------------
 
-_DIGITS = re.compile(r"\d+")
-
-
-def _step(a: str, b: str) -> str | None:
-    """The token that follows ``a``, ``b`` in a row; None when they make no row."""
-    if a == b:
-        return b
-    x, y = _number(a), _number(b)
-    if x is not None and y is not None:
-        return _write(2 * y - x, b) or None if len(a) == len(b) else None
-    if a.isdigit() and b.isdigit():
-        value = 2 * int(b) - int(a)
-        return f"{value:0{len(b)}d}" if value >= 0 and (a[0] != "0" or len(a) == len(b)) else None
-    if len(a) == 1 and len(b) == 1 and a.isalpha() and b.isalpha():
-        code = 2 * ord(b) - ord(a)
-        return chr(code) if 0 < code < 128 and chr(code).isalpha() else None
-    left, right = _DIGITS.split(a), _DIGITS.split(b)
-    if left == right and len(left) > 1:
-        old, new = _DIGITS.findall(a), _DIGITS.findall(b)
-        out = left[0]
-        for index, (p, q) in enumerate(zip(old, new, strict=True)):
-            value = 2 * int(q) - int(p)
-            if value < 0:
-                return None
-            out += f"{value:0{len(q)}d}" + left[index + 1]
-        return out
-    if len(a) == len(b):        # one letter differs: Table_A, Table_B
-        spots = [i for i in range(len(a)) if a[i] != b[i]]
-        if len(spots) == 1:
-            i = spots[0]
-            code = 2 * ord(b[i]) - ord(a[i])
-            if abs(ord(b[i]) - ord(a[i])) == 1 and a[i].isalpha() and b[i].isalpha() and chr(code).isalpha():
-                return b[:i] + chr(code) + b[i + 1 :]
-    return None
-
-
 def _progress(index: Index, place: Place, field_: Field) -> None:
     words, above, below = index.words, place.above, place.below
     for period in range(1, 5):
@@ -395,84 +326,19 @@ def _progress(index: Index, place: Place, field_: Field) -> None:
         a, b = words.tokens(far), words.tokens(near)
         if len(a) != len(b):
             continue
-        steps = [_step(x, y) for x, y in zip(a, b, strict=True)]
+        steps = [step(x, y) for x, y in zip(a, b, strict=True)]
         if all(steps):
-            made = field_.add(words, _spell([step for step in steps if step]))
+            made = field_.add(words, _spell([token for token in steps if token]))
             if made is not None and not made.period:
                 made.period = min(period, 2)
     if place.suffix and above and below and words.shape[above[0]] == words.shape[below[0]]:
         a, b = words.tokens(above[0]), words.tokens(below[0])
         if len(a) == len(b):
-            middle = [_middle(x, y) for x, y in zip(a, b, strict=True)]
-            if all(middle) and above[0] != below[0]:
-                made = field_.add(words, _spell([token for token in middle if token]))
+            between = [middle(x, y) for x, y in zip(a, b, strict=True)]
+            if all(between) and above[0] != below[0]:
+                made = field_.add(words, _spell([token for token in between if token]))
                 if made is not None:
                     made.period = 3
-
-
-def _middle(a: str, b: str) -> str | None:
-    if a == b:
-        return a
-    x, y = _number(a), _number(b)
-    if x is not None and y is not None:
-        return _write((x + y) // 2, a) or None if len(a) == len(b) and not (x + y) % 2 else None
-    if a.isdigit() and b.isdigit():
-        return f"{(int(a) + int(b)) // 2:0{len(a)}d}" if not (int(a) + int(b)) % 2 else None
-    left, right = _DIGITS.split(a), _DIGITS.split(b)
-    if left == right and len(left) > 1:
-        out = left[0]
-        for index, (p, q) in enumerate(zip(_DIGITS.findall(a), _DIGITS.findall(b), strict=True)):
-            if (int(p) + int(q)) % 2:
-                return None
-            out += f"{(int(p) + int(q)) // 2:0{len(p)}d}" + left[index + 1]
-        return out
-    return None
-
-
-_FAMILIES = (
-    ("x", "y"), ("lo", "hi"), ("low", "high", "bank"), ("left", "right"), ("up", "down"), ("src", "dst"),
-    ("source", "dest"), ("first", "second", "third"), ("min", "max"), ("start", "end"), ("top", "bottom"),
-    ("width", "height"), ("on", "off"), ("read", "write"), ("red", "green", "blue"), ("horizontal", "vertical"),
-    ("old", "new"), ("prev", "next"), ("begin", "end"), ("row", "column"), ("h", "v"), ("l", "h"), ("open", "close"),
-)
-_SIBLINGS: dict[str, list[str]] = {}
-for _family in _FAMILIES:
-    for _word in _family:
-        _SIBLINGS.setdefault(_word, []).extend(_other for _other in _family if _other != _word)
-_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
-
-
-def _cased(word: str, like: str) -> str:
-    if like.isupper():
-        return word.upper()
-    return word.capitalize() if like[0].isupper() else word
-
-
-def _siblings(token: str, forward: bool) -> Iterator[str]:
-    """What a token may turn into on a neighbouring line."""
-    value = _number(token)
-    if value is not None:
-        for step in (1, 2):
-            new = _write(value + step if forward else value - step, token)
-            if new:
-                yield new
-        return
-    if token.isdigit():
-        for step in (1, 2):
-            yield str(max(0, int(token) + (step if forward else -step)))
-        return
-    if not _is_name(token):
-        if token in ("x", "y"):
-            yield "y" if token == "x" else "x"
-        return
-    for match in _WORD.finditer(token):
-        word = match[0]
-        if word.isdigit():
-            new = f"{max(0, int(word) + (1 if forward else -1)):0{len(word)}d}"
-            yield token[: match.start()] + new + token[match.end() :]
-        else:
-            for other in _SIBLINGS.get(word.lower(), ()):
-                yield token[: match.start()] + _cased(other, word) + token[match.end() :]
 
 
 def _vary(index: Index, place: Place, field_: Field) -> None:
@@ -486,7 +352,7 @@ def _vary(index: Index, place: Place, field_: Field) -> None:
             continue
         tokens = words.tokens(number)
         for spot in range(1, len(tokens)):
-            for new in _siblings(tokens[spot], forward):
+            for new in siblings(tokens[spot], forward):
                 if words.items[number].text.count(tokens[spot]) != 1:
                     continue
                 found = words.ids.get(words.items[number].text.replace(tokens[spot], new))

@@ -249,12 +249,14 @@ def scores(model: Model, rows: Sequence[Sequence[float]]) -> list[float]:
 
 # --- ranking -------------------------------------------------------------------------------------------------------
 
-_HAND = {True: (-2.6, 5.2, 1.3), False: (-2.9, 4.8, 1.3)}      # suffix -> (constant, mix, margin to the second)
+# suffix -> (constant, mix, margin to the second, similarity of the best place)
+_HAND = {True: (-4.31, 4.46, 3.33, 0.41), False: (-3.96, 3.68, 2.15, 0.53)}
 
 
-def hand_probability(mix: float, margin: float, suffix: bool) -> float:
-    constant, slope, margin_slope = _HAND[suffix]
-    return 1.0 / (1.0 + math.exp(-(constant + slope * mix + margin_slope * margin)))
+def hand_probability(mix: float, margin: float, similarity: float, suffix: bool) -> float:
+    constant, *slopes = _HAND[suffix]
+    value = constant + slopes[0] * mix + slopes[1] * margin + slopes[2] * similarity
+    return 1.0 / (1.0 + math.exp(-value))
 
 
 def rank(index: Index, place: Place, field: Field, models: Sequence[Model] | None = None,
@@ -296,5 +298,5 @@ def _by_hand(place: Place, field: Field, typed: str) -> list[Ranked]:
     out = []
     for spot, c in enumerate(chosen):
         rival = max(values[1] if len(values) > 1 else 0.0, 0.0) if spot == 0 else values[0]
-        out.append(Ranked(c.item.text, hand_probability(values[spot], max(0.0, values[spot] - rival), place.suffix)))
+        out.append(Ranked(c.item.text, hand_probability(values[spot], max(0.0, values[spot] - rival), c.sim_max, place.suffix)))
     return out

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nayru_lsp.asm.facts import FactTable
 from nayru_lsp.asm.parser import parse_text
@@ -114,6 +116,25 @@ def test_a_label_that_is_waited_for() -> None:
 ])
 def test_any_place_is_answered(text: str) -> None:
     assert isinstance(best(text, threshold=0.0)[0], str)
+
+
+LINES = st.sampled_from([
+    "    LDA $10", "    STA $12 : RTS", "Main:", ".sub", "+", "- DEX", "    db $01,$02", "!a = ²", "!a1 = $0F",
+    "!a2 = $10", "    %m(a1)", "    %m(a2)", "", "; note", "    BNE .sub", "    LDA.w Table_A,X", "    LDA.w Table_B,X",
+    "    PHA", "٣",
+]) | st.text(max_size=12).map(lambda text: text.replace("\r", "").replace("\n", ""))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(LINES, min_size=1, max_size=14), st.data())
+def test_any_text_is_answered(lines: list[str], data: st.DataObject) -> None:
+    predictor = Predictor()
+    predictor.handle(("add", [("/ws/other.asm", PROJECT)]))
+    predictor.handle(("open", "/ws/a.asm", "\n".join(lines)))
+    row = data.draw(st.integers(0, len(lines) - 1))
+    column = data.draw(st.integers(0, len(lines[row])))
+    for text, probability in predictor.handle(("predict", "/ws/a.asm", row, column, 4, 0.0)):
+        assert text and 0.0 <= probability <= 1.0 and text.count("\n") <= 4
 
 
 def test_no_suggestion_before_code_or_in_a_comment() -> None:

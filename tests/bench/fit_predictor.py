@@ -229,6 +229,23 @@ def judge(score: Array, table: Table, scale: float = 1.0) -> Judgement:
     return Judgement(hit.mean() * 100, spoken.mean() * 100, right, float(loss))
 
 
+def hand_curve(table: Table) -> tuple[float, ...]:
+    """The constants of `local_rank.hand_probability`: a logistic curve on the best mix, its margin, its similarity."""
+    mix = table.x[:, 0].astype(np.float64)
+    order = np.lexsort((-mix, table.group))
+    starts = np.flatnonzero(np.diff(table.group[order], prepend=-1))
+    first = order[starts]
+    second = np.where(np.append(starts[1:], len(order)) - starts > 1, mix[order[np.minimum(starts + 1, len(order) - 1)]], 0)
+    x = np.stack([np.ones(len(first)), mix[first], mix[first] - second, table.x[first, FEATURES.index("sim_max")]],
+                 axis=1)
+    y = table.right[first].astype(np.float64)
+    weight = np.zeros(x.shape[1])
+    for _ in range(30):
+        p = 1 / (1 + np.exp(-x @ weight))
+        weight += np.linalg.solve((x * (p * (1 - p))[:, None]).T @ x + 0.1 * np.eye(len(weight)), x.T @ (y - p) - 0.1 * weight)
+    return tuple(float(round(value, 2)) for value in weight)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--corpus", type=Path, required=True)
@@ -247,6 +264,7 @@ def main() -> None:
     models = []
     without = joined(tables["prefix"], tables["tail"])
     for name, table, few in (("with the code below", tables["full"], 1), ("without", without, 2)):
+        print(name, "hand curve (constant, mix, margin, similarity):", hand_curve(table))
         scale = 1.0
         if options.check:
             held, parts = [], []
