@@ -46,6 +46,7 @@ from nayru_lsp.snapshot import Snapshot
 
 CHECK_DELAY = 0.015             # seconds of quiet before own checks; a key's diagnostics are due within 50 ms
 CHECK_ON_LOOP = 0.020           # a check that took longer than this last time runs in a thread
+SMALL_FILE = 50_000             # characters; the first check of a larger file runs in a thread
 PLUGIN_DEADLINE = 0.25          # seconds that plugins may take for a request
 PROJECT_PAUSE = 0.1             # seconds of quiet before open documents are checked again after the project moved
 COMMANDS = ("nayru.generate", "nayru.accepted", "nayru.samples.list", "nayru.samples.show", "nayru.samples.delete",
@@ -151,6 +152,9 @@ class Nayru:
         except Exception:
             log.exception("the project could not be read")
         log.info("read %d files in %.1f s", len(self.session.project.files), time.perf_counter() - start)
+        for name, text in self.plugins.call_each("nayru_status"):   # what is there, or missing, said once
+            self.ls.window_log_message(types.LogMessageParams(
+                type=types.MessageType.Info, message=f"{name}: {text}"))
         await self.assist.start()
 
     async def _register(self) -> None:
@@ -220,6 +224,8 @@ class Nayru:
         config = self.settings.read(self.session.config, self.session.folders, self.tell)
         if config != self.session.config:
             self.session.set_config(config)
+            if self.index.done:
+                self.schedule.later("includes", PROJECT_PAUSE, self.index.follow_all)
         logging.getLogger("nayru").setLevel(config.user.log_level)
         self._fence()
         self.index.settle_roots()
@@ -339,7 +345,8 @@ class Nayru:
             return
         start = time.perf_counter()
         checks = tuple(self.plugins.checks.values())
-        if self._check_cost.get(path, 0.0) < CHECK_ON_LOOP and file.text.length < 2_000_000:
+        cost = self._check_cost.get(path)
+        if cost < CHECK_ON_LOOP if cost is not None else file.text.length < SMALL_FILE:
             problems = check_file(project, file, checks)
         else:
             problems = await asyncio.to_thread(check_file, project, file, checks)

@@ -89,6 +89,12 @@ class Index:
                 break
         self.settle_roots()
 
+    async def follow_all(self) -> None:
+        """Look up every include anew: the fence or the include paths have changed."""
+        sources = await self.follow(list(self._session.project.files))
+        if sources:
+            await self.read(sources)
+
     async def _adopt(self, parsed: list[ParsedFile], problems: dict[str, tuple[Problem, ...]],
                      gone: list[str]) -> None:
         session = self._session
@@ -109,8 +115,10 @@ class Index:
         for first in range(0, len(blobs), BATCH_BLOBS):
             session.add_blobs(blobs[first:first + BATCH_BLOBS])
             await asyncio.sleep(0)
-        asked = set(paths)
-        session.set_absent([pair for pair in session.project.absent if pair[0] not in asked] + absent)
+        asked, before = set(paths), session.project.absent
+        session.set_absent([pair for pair in before if pair[0] not in asked] + absent)
+        if blobs or session.project.absent != before:
+            self._changed(set())
         return sources
 
     def settle_roots(self) -> None:

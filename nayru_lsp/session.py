@@ -110,7 +110,11 @@ class Session:
         return document, edits
 
     def _put_text(self, path: str, text: SourceText) -> None:
-        self.put(parse_text(path, text, self._dialect(path), self.project.files.get(path)))
+        known = self.project.files.get(path)
+        if known is not None and known.dialect is self._dialect(path) and known.text == text:
+            self._moved(text=True)      # read from disk before: all that was found out about it still holds
+        else:
+            self.put(parse_text(path, text, self._dialect(path), known))
 
     def close(self, uri: str) -> Document | None:
         """``didClose``: the text is the disk's again (the caller reads it anew, or forgets it)."""
@@ -122,7 +126,11 @@ class Session:
 
     def adopt(self, files: Iterable[ParsedFile]) -> None:
         """Take files that were read and parsed elsewhere, but for those that the editor has open."""
-        self.project = self.project.with_files(parsed for parsed in files if parsed.path not in self.documents)
+        known = self.project.files
+        self.project = self.project.with_files(
+            parsed for parsed in files if parsed.path not in self.documents and not (
+                parsed.path in known and known[parsed.path].text == parsed.text
+                and known[parsed.path].dialect is parsed.dialect))
         self._moved(text=True)
 
     def drop(self, path: str) -> None:

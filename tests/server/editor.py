@@ -170,7 +170,7 @@ class Editor:
 
     async def ready(self) -> None:
         """Wait until the project has been read."""
-        await self.hear("nayru/status", lambda status: _get(status, "state") != "starting")
+        await self.hear("nayru/status", lambda status: "reading the project" not in str(_get(status, "reason")))
 
     def unread(self) -> list[Said]:
         """What no test looked at: anything shown to the user, and the last word of the diagnostics of a document,

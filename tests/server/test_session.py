@@ -116,6 +116,17 @@ def test_the_editor_wins_over_the_disk() -> None:
     assert PATH not in made.project.files
 
 
+def test_what_is_known_of_a_text_is_kept() -> None:
+    made = Session(Config(), FactTable())
+    made.adopt([parse_text(PATH, SourceText.of("nop"), Dialect.ASAR_1)])
+    read = made.project.files[PATH]
+    made.open(types.TextDocumentItem(uri=URI, language_id="asar", version=1, text="nop"))
+    assert made.project.files[PATH] is read
+    made.close(URI)
+    made.adopt([parse_text(PATH, SourceText.of("nop"), Dialect.ASAR_1)])
+    assert made.project.files[PATH] is read
+
+
 def test_snapshots_are_frozen_and_shared() -> None:
     made = session("nop")
     before = made.snapshot()

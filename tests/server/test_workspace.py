@@ -195,6 +195,28 @@ async def test_settings_of_the_editor(editor: Editor) -> None:
         raise AssertionError("ghost text was not switched off")
 
 
+async def test_what_the_user_allows_outside(vscode: Editor, tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "ram.asm").write_text(RAM)
+    text = f'lorom\nincsrc "{shared.as_posix()}/ram.asm"\norg $8000\n  JSR Help\n'
+    vscode.write("main.asm", text)
+    await vscode.start()
+    await vscode.ready()
+    vscode.open("main.asm", text)
+    await vscode.diagnostics("main.asm", 1, lambda found: [one.code for one in found] == ["NAY405"])
+    vscode.client.set_configuration({"outside_include_paths": [str(shared)]}, section="nayru")
+    vscode.client.workspace_did_change_configuration(types.DidChangeConfigurationParams(settings=None))
+    for _ in range(500):
+        found = await vscode.client.text_document_definition_async(
+            types.DefinitionParams(**vscode.at("main.asm", 3, 8)))
+        if found:
+            break
+        await asyncio.sleep(0.01)
+    assert found and found[0].uri.endswith("/shared/ram.asm")
+    await vscode.diagnostics("main.asm", 1, lambda found: not found)
+
+
 # --- hostile content -------------------------------------------------------------------------------------------
 
 @pytest.mark.skipif(os.name == "nt", reason="named pipes and links")
