@@ -81,8 +81,8 @@ def test_operands_are_substituted() -> None:
 
 def test_several_lines_until_the_return() -> None:
     project = "\n".join(ROUTINE.format(n=n) for n in range(60))
-    text, probability = best("Actor99:\n    PHB\n    PHK\n    PLB\n    LDA !state99,X\n    ASL A\n    TAX\n|", project)
-    assert text.split("\n") == ["    JSR (.table,X)", "    PLB", "    RTL"]     # and nothing behind the return
+    text, probability = best("Actor99:\n    LDA !state99,X\n    ASL A\n    TAX\n    JSR (.table,X)\n|", project)
+    assert text.split("\n") == ["    PLB", "    RTL"]     # and nothing behind the return
     assert probability >= 0.5
 
 
