@@ -45,12 +45,10 @@ def package(folder: Path) -> Path:
     if not (EXTENSION / "node_modules" / ".bin" / "vsce").exists():
         missing("vscode", "the extension's build tools are not installed; `make tools` brings them")
     made = folder / "nayru.vsix"
-    for command in (["node_modules/.bin/tsc", "--noEmit"],
-                    ["node_modules/.bin/esbuild", "src/extension.ts", "--bundle", "--platform=node", "--target=node18",
-                     "--format=cjs", "--external:vscode", "--outfile=out/extension.js", "--log-level=warning"],
-                    ["node_modules/.bin/vsce", "package", "--no-dependencies", "--allow-missing-repository", "--out",
-                     str(made)]):
-        done = subprocess.run(command, cwd=EXTENSION, capture_output=True, text=True, timeout=180,
+    for command in (["node_modules/typescript/bin/tsc", "--noEmit"], ["build.mjs"],
+                    ["node_modules/@vscode/vsce/vsce", "package", "--no-dependencies", "--allow-missing-repository",
+                     "--out", str(made)]):
+        done = subprocess.run([str(node), *command], cwd=EXTENSION, capture_output=True, text=True, timeout=180,
                               env={**os.environ, "PATH": f"{node.parent}{os.pathsep}{os.environ['PATH']}"})
         assert done.returncode == 0, done.stdout + done.stderr
     return made

@@ -14,6 +14,7 @@ const ICONS: Record<string, string> = {
   starting: "$(sync~spin)",
   silent: "$(circle-outline)",
   off: "$(circle-slash)",
+  error: "$(warning)",
   stopped: "$(error)",
 };
 
