@@ -65,6 +65,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
     "nayru_train": ("nayru_lsp.server", "nayru_lsp.session", "nayru_lsp.features", "nayru_lsp.convert"),
 }
 # Heavy packages, and the modules whose functions (never their top level) may import them.
+LOADERS = ("sources", "train", "prefer", "merge", "export", "rehearsal", "evaluate", "libraries")
 HEAVY = ("torch", "transformers", "peft", "bitsandbytes", "datasets", "accelerate", "trl", "gguf", "safetensors",
          "tokenizers", "numpy")
 IMPURE = ("os", "io", "pathlib", "logging", "time", "datetime", "threading", "asyncio", "subprocess", "socket",
@@ -129,7 +130,8 @@ def test_imports(name: str) -> None:
         if first in OURS:
             assert below(imported, own), where
         elif first in HEAVY:
-            assert name.startswith("nayru_train") and not top, f"{where}: inside functions of the trainer only"
+            loaders = tuple(f"nayru_train.{one}" for one in LOADERS)
+            assert below(name, loaders) and not top, f"{where}: inside functions of {', '.join(LOADERS)} only"
         elif first not in sys.stdlib_module_names:
             assert below(imported, others), where
         elif room(name) == "nayru_lsp.asm":
@@ -141,6 +143,35 @@ def test_the_core_pulls_in_nothing() -> None:
             "print([name for name in ('pygls', 'lsprotocol', 'pluggy', 'torch', 'msgspec') if name in sys.modules])")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_command_line_starts_without_the_server() -> None:
+    """`nayru check` must not wait for pygls, nor for the clients of the model: who needs them imports them."""
+    code = ("import sys, nayru_lsp.__main__; "
+            "print([name for name in ('pygls', 'lsprotocol', 'httpx', 'ollama', 'torch') if name in sys.modules])")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_core_opens_nothing() -> None:
+    """No call of a built-in that reads or writes, in any function of the core; its own package data comes by
+    importlib.resources."""
+    for name, path in ALL.items():
+        if below(name, ("nayru_lsp.asm",)):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                    assert node.func.id not in ("open", "print", "input", "exec", "eval", "__import__"), (
+                        f"{name}:{node.lineno} calls {node.func.id}")
+
+
+def test_a_forbidden_import_is_seen(tmp_path: Path) -> None:
+    """The reader of imports itself: in functions, in branches, and not under TYPE_CHECKING."""
+    source = tmp_path / "one.py"
+    source.write_text(
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch\nelse:\n    import json\n"
+        "def f():\n    import pygls.server\n    from nayru_lsp import session\n")
+    assert [one[0] for one in imports(source)] == ["typing", "json", "pygls.server", "nayru_lsp.session"]
+    assert [one[2] for one in imports(source)] == [True, True, False, False]
 
 
 def test_the_trainer_imports_without_its_heavy_packages() -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from nayru_asar import locate
 from platformdirs.macos import MacOS
 from platformdirs.unix import Unix
 
-from nayru_asar import locate
 from tests.kit import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "install.md").read_text(encoding="utf-8")
