@@ -332,19 +332,33 @@ def _holds(block: ParsedBlock, text: str) -> bool:
 
 def _crosses_in(file: ParsedFile, base: int, name: str) -> bool:
     """May a branch above ``base`` mean the first ``+`` below it?"""
-    for reach in (2_000, MAX_ROUTINE):      # it is nearly always decided close by
-        low = file.line_at(base - reach)[0] if base > reach else 0
-        found = list(_relative(name).finditer(file.text.slice(low, base)))
-        if found:
+    text = file.text.slice(file.line_at(base - MAX_ROUTINE)[0] if base > MAX_ROUTINE else 0, base)
+    end = len(text)
+    while (at := text.rfind(name, 0, end)) >= 0:        # a line at a time: the pattern is slow, the mark is rare
+        low, high = _line_around(text, at)
+        if found := list(_relative(name).finditer(text[low:high])):
             return found[-1].group(1) is not None
+        end = low
     return base > MAX_ROUTINE
 
 
 def _crosses_out(file: ParsedFile, end: int, name: str) -> bool:
     """May a branch below ``end`` mean the last ``-`` above it?"""
     text = file.text.slice(end, end + MAX_ROUTINE)
-    found = _relative(name).search(text)
-    return found.group(1) is not None if found is not None else end + MAX_ROUTINE < file.text.length
+    begin = 0
+    while (at := text.find(name, begin)) >= 0:
+        low, high = _line_around(text, at)
+        if found := _relative(name).search(text[low:high]):
+            return found.group(1) is not None
+        begin = high
+    return end + MAX_ROUTINE < file.text.length
+
+
+def _line_around(text: str, at: int) -> tuple[int, int]:
+    """(start, end) of the physical line at ``at``, its terminator included."""
+    low = max(text.rfind("\n", 0, at), text.rfind("\r", 0, at)) + 1
+    ends = [end + 1 for end in (text.find("\n", at), text.find("\r", at)) if end >= 0]
+    return low, min(ends, default=len(text))
 
 
 def _relative_pattern(name: str) -> re.Pattern[str]:
