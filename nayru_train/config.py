@@ -39,7 +39,8 @@ class CollectConfig(_Section, frozen=True):
     base_checkouts: tuple[str, ...] = ()    # folders of other projects: replay and forgetting rows
     licence: str = "unstated"
     rows_per_project: int = 600             # random next-line rows drawn from the checkouts
-    prefix_lines: int = 12                  # the window of rows made from checkouts
+    prompt_tokens: int = 1200               # rows from checkouts get the server's own layout within this; 0 = windows
+    prefix_lines: int = 12                  # the window where prompt_tokens is 0, and what duplicates are judged by
     suffix_lines: int = 4
     generated: bool = False                 # add a generated project of our own in place of checkouts
     generated_seed: int = 1
@@ -149,6 +150,7 @@ class RunConfig(_Section, frozen=True):
 REHEARSAL: dict[str, Any] = {
     "rehearsal": True,
     "threads": 1,
+    "collect": {"prompt_tokens": 0},
     "train": {"base": "rehearsal", "learning_rate": 2e-3, "batch": 8, "accumulation": 1, "warmup_steps": 10,
               "gradient_checkpointing": False},
     "export": {"serve_base": ""},
@@ -160,7 +162,8 @@ def home(kind: Literal["config", "data"]) -> Path:
     """The user's own folder, the same as the editor's side uses: below ``NAYRU_HOME`` where that is set."""
     if below := os.environ.get("NAYRU_HOME"):
         return Path(below) / kind
-    return (platformdirs.user_config_path if kind == "config" else platformdirs.user_data_path)("nayru", appauthor=False)
+    find = platformdirs.user_config_path if kind == "config" else platformdirs.user_data_path
+    return find("nayru", appauthor=False)
 
 
 def data_folder(config: RunConfig) -> Path:

@@ -18,6 +18,8 @@ from nayru_train.sample import DataError, canonical
 TEXTS = ("target", "prompt", "prefix", "suffix", "instruction", "input", "output", "settled", "accepted", "offered",
          "base")
 
+LEAST_TEXT = 8      # a shorter text (`RTS`) is nobody's in particular
+
 
 class Purged(NamedTuple):
     """``versions``: manifests (run names) whose model was trained on a deleted sample."""
@@ -27,15 +29,16 @@ class Purged(NamedTuple):
     versions: tuple[str, ...]
 
 
-def purge(data_folder: Path, ids: Iterable[str]) -> Purged:
+def purge(data_folder: Path, ids: Iterable[str], texts: Iterable[str] = ()) -> Purged:
     """Remove the samples with these ids (of the store or of rows) from every row file below ``data_folder``, and with
-    them other rows of the same project whose text holds theirs: a neighbour's context is a copy too.
+    them other rows of the same project whose text holds theirs: a neighbour's context is a copy too. ``texts``: more
+    texts that must go, in whatever project; give the deleted samples' own where they are still known.
 
     Each file is replaced as a whole. Raises DataError for a file that cannot be rewritten; calling again is harmless.
     """
     wanted = frozenset(ids)
     files = sorted(path for path in data_folder.rglob("*.jsonl*") if path.is_file()) if data_folder.is_dir() else []
-    told: set[tuple[str, str]] = set()
+    told: set[tuple[str | None, str]] = {(None, text.strip()) for text in texts if len(text.strip()) >= LEAST_TEXT}
     for path in files:
         for row in _rows(path):
             if _is(row, wanted):
@@ -75,10 +78,10 @@ def _is(row: dict[str, Any], ids: frozenset[str]) -> bool:
     return row.get("id") in ids or row.get("origin") in ids
 
 
-def _holds(row: dict[str, Any], told: set[tuple[str, str]]) -> bool:
+def _holds(row: dict[str, Any], told: set[tuple[str | None, str]]) -> bool:
     whole = "\n".join(str(row.get(name) or "") for name in TEXTS)
     project = str(row.get("project", ""))
-    return any(theirs == project and text in whole for theirs, text in told)
+    return any((theirs is None or theirs == project) and text in whole for theirs, text in told)
 
 
 def _rewrite(path: Path, rows: list[dict[str, Any]]) -> None:

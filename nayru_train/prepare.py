@@ -24,11 +24,11 @@ from nayru_train.sample import DataError, Sample, file_hash, sealed, write_jsonl
 
 def prepare(samples: Sequence[Sample], families: dict[str, str], base: Sequence[Sample], deleted: frozenset[str],
             out: Path, config: PrepareConfig, rows_per_project: int, seed: int,
-            user: UserConfig = UserConfig(), data: str = "") -> dict[str, Any]:
+            user: UserConfig | None = None, data: str = "") -> dict[str, Any]:
     """Write train.jsonl, test.jsonl, frozen.jsonl and drops.jsonl into ``out``; the result is the record of the set."""
     library = _library(config)
     plugins = Plugins.load(config.plugins)
-    plugins.configure(msgspec.to_builtins(user), data)
+    plugins.configure(msgspec.to_builtins(user or UserConfig()), data)
     joined = [msgspec.structs.replace(sample, family=families.get(sample.family, sample.family)) for sample in samples]
     joined.sort(key=lambda sample: (sample.source != "store", sample.source != "jsonl"))    # what people wrote first
     kept, drops, judges = filters.judge(joined, deleted, plugins)

@@ -26,6 +26,7 @@ from nayru_train.sample import Sample, canonical, digest_of, file_hash
 
 VERSION = 1                     # of the recipe below
 BASE_SEED, BASE_SHARE = 5, 0.15     # which families of the base projects are never trained on: the frozen ones
+BASE_PER_FILE = 9
 PROMPT_WEIGHT = 0.25            # of prompt tokens in pre-training; retraining gives them none
 
 _PRE_TOKENIZER = (
@@ -64,7 +65,7 @@ def base_rows(folder: Path, config: RehearsalConfig, collect: CollectConfig) -> 
     rows: list[Sample] = []
     for place in base_projects(folder, config):
         rows += sources.from_checkout(place, collect, config.seed, source="generated",
-                                      licence=generated.LICENCE).samples
+                                      licence=generated.LICENCE, per_file=BASE_PER_FILE).samples
     return rows
 
 

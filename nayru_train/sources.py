@@ -12,8 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from nayru_lsp import files, prompt
+from nayru_lsp.asm.facts import FactTable
+from nayru_lsp.asm.parser import parse_text
+from nayru_lsp.asm.project import Project
+from nayru_lsp.asm.text import SourceText, Span
+from nayru_lsp.assist import context
+from nayru_lsp.config import Config
 from nayru_lsp.samples import SampleStore
+from nayru_lsp.snapshot import Client, Snapshot
 from nayru_train import split
 from nayru_train.config import CollectConfig
 from nayru_train.sample import DataError, Sample, read_rows, sealed
@@ -21,6 +30,7 @@ from nayru_train.sample import DataError, Sample, read_rows, sealed
 DATA_WORDS = frozenset({"DB", "DW", "DL", "DD", "INCBIN", "FILL", "PAD", "FILLBYTE", "PADBYTE", "TABLE"})
 POSITIONS_PER_FILE = 24         # so that one long file does not make up a whole training set
 POSITIONS_PER_PROJECT = 6000
+BYTES_PER_TOKEN = 2.5           # of what is no digit, for Qwen's tokenizer on assembly; the server calibrates its own
 
 
 @dataclass(slots=True)
@@ -63,11 +73,25 @@ def _from_export(row: Mapping[str, Any], licence: str, origin: str) -> Sample | 
         target=settled, prefix=prefix, suffix=str(row.get("suffix") or ""),
         instruction=str(row.get("instruction") or "") if row.get("kind") == "routine" else "",
         # The very prompt that was sent is the best one to train on, as long as prompts still have that form.
-        prompt=str(row.get("prompt") or "") if current else "",
+        prompt=_where_it_stands(str(row.get("prompt") or ""), prefix) if current else "",
         project=project, path=shown, line=prefix.count("\n") + 1, licence=str(row.get("licence") or licence),
         source="store", origin=str(row.get("id") or origin), digest=str(row.get("digest") or ""),
         widths=str(row.get("widths") or ""), renderer=str(row.get("renderer") or ""),
         family=split.family_key(project, shown, split.routine_name(prefix)), cluster=f"{project}/{shown}"))
+
+
+def _where_it_stands(sent: str, prefix: str) -> str:
+    """The prompt as it would be sent for the place where the text was taken. An offer may come from the cache of an
+    earlier place: then what was typed since is added to its prefix. "" when the two do not fit together."""
+    if prompt.FIM_PREFIX not in sent:
+        return sent
+    head, _, rest = sent.partition(prompt.FIM_PREFIX)
+    segment, _, tail = rest.partition(prompt.FIM_SUFFIX)
+    before = prompt.plain(prefix)
+    if segment.endswith(before):
+        return sent
+    at = before.rfind(segment) if segment else -1
+    return f"{head}{prompt.FIM_PREFIX}{before[at:]}{prompt.FIM_SUFFIX}{tail}" if at >= 0 else ""
 
 
 # --- instruction rows ------------------------------------------------------------------------------------------
@@ -93,7 +117,7 @@ def from_jsonl(path: Path, licence: str) -> Iterator[Sample]:
 # --- checkouts -------------------------------------------------------------------------------------------------
 
 def from_checkout(folder: Path, config: CollectConfig, seed: int, *, source: str = "checkout", project: str = "",
-                  licence: str = "") -> Collected:
+                  licence: str = "", per_file: int = POSITIONS_PER_FILE) -> Collected:
     """Next-line rows from the assembly files below ``folder``: for each chosen line of code, the text before it, the
     text after it and the line itself. The choice depends on ``seed`` and the lines' places alone."""
     if not folder.is_dir():
@@ -122,11 +146,36 @@ def from_checkout(folder: Path, config: CollectConfig, seed: int, *, source: str
             key = split.family_key(name, shown, routine)
             bodies[key] = bodies.get(key, "") + body + "\n"
     out.families = split.join_near_copies(bodies, 0.7)
-    for place in split.spread(places, POSITIONS_PER_FILE, POSITIONS_PER_PROJECT, seed):
+    for place in split.spread(places, per_file, POSITIONS_PER_PROJECT, seed):
         shown, _, number = place.rpartition(":")
         out.samples.append(_next_line(texts[shown], int(number), shown, name, config, source,
                                       licence or config.licence))
+    if config.prompt_tokens:
+        out.samples = _as_served(out.samples, root, texts, config.prompt_tokens)
     return out
+
+
+def _as_served(samples: list[Sample], root: str, texts: Mapping[str, list[str]], tokens: int) -> list[Sample]:
+    """The samples with the prompts that the server would send while their line is not there yet: same window, same
+    fragments, same layout (`nayru_lsp.assist.context`), in ``tokens`` at most. Plugins' fragments are left out."""
+    parsed = {shown: parse_text(f"{root}/{shown}", SourceText.of("\n".join(lines))) for shown, lines in texts.items()}
+    project = Project().with_files(parsed.values())
+    out = []
+    for sample in samples:
+        whole = parsed[sample.path]
+        end = whole.text.line_end(sample.line - 1)
+        start = end - len(whole.text.line(sample.line - 1)[_indent(sample) :])
+        without = parse_text(whole.path, whole.text.replace(Span(start, end), ""), previous=whole)
+        snapshot = Snapshot(project.with_file(without), Config(), Client(), "utf-16", FactTable(), 0)
+        text = context.fim_prompt(snapshot, whole.path, start, context.fragments(snapshot, without, start),
+                                  num_ctx=tokens * 4 // 3, rate=BYTES_PER_TOKEN)
+        out.append(sealed(msgspec.structs.replace(sample, prompt=text, renderer=prompt.RENDERER)))
+    return out
+
+
+def _indent(sample: Sample) -> int:
+    """How far into its line a next-line row begins: behind the indentation, or at the line's start."""
+    return len(sample.prefix) - (sample.prefix.rfind("\n") + 1)
 
 
 def is_code(line: str) -> bool:

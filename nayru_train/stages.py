@@ -265,7 +265,7 @@ def _parity(run: Run, ollama: Ollama, models: list[str]) -> dict[str, Any]:
             theirs = ollama.rendered(model, {"prompt": row.prefix, "suffix": row.suffix})
             check_same_prompt(model, prompt.fim(row.prefix, row.suffix), theirs)
         for (row_id, text), count in zip(rendered, counts, strict=True):
-            got = ollama.raw(model, text, {**served.options(run.config.train.max_length, 1)})
+            got = ollama.raw(model, text, served.options(run.config.train.max_length, 1, run.config.threads))
             if got.get("prompt_eval_count") != count:
                 raise OllamaError(f"{model} reads row {row_id} as {got.get('prompt_eval_count')} tokens, the trainer "
                                   f"as {count}: the tokenizers differ")
@@ -310,10 +310,12 @@ def evaluate(run: Run) -> dict[str, Any]:
             exact[version.name] = _exact(run, ollama, version, test)
         if settings.library_tasks:
             for version in (before, after):
-                library[version.name] = tasks.ask(ollama, version.model, tasks.library_tasks(), 4096, LIBRARY_TOKENS)
+                library[version.name] = tasks.ask(ollama, version.model, tasks.library_tasks(), 4096,
+                                                   LIBRARY_TOKENS, run.config.threads)
         forms = [model for model, _ in after.models.values()]
         agreed = served.agreement(ollama, forms[0], forms[-1], test[: settings.compare_adapter],
-                                  served.options(run.config.train.max_length, settings.max_line_tokens))
+                                  served.options(run.config.train.max_length, settings.max_line_tokens,
+                                                  run.config.threads))
     old, new = scores[before.name], scores[after.name]
     ruling = gate.decide(
         gate.grouped(gate.context_differences(old["test"], new["test"]), unit_of),
@@ -347,8 +349,9 @@ def _exact(run: Run, ollama: Ollama, version: registry.Version, test: list[Sampl
     """Greedy lines through Ollama, by the digest of what it serves."""
     if ollama.digest(version.model) != version.digest:
         raise OllamaError(f"Ollama's {version.model} is not the model that was registered; register it again")
-    settings = served.options(run.config.train.max_length, run.config.evaluate.max_line_tokens)
-    identity = ["served", version.digest, ollama.version(), [row.id for row in test], settings]
+    settings = served.options(run.config.train.max_length, run.config.evaluate.max_line_tokens, run.config.threads)
+    identity = ["served", version.digest, ollama.version(), [row.id for row in test],
+                {**settings, "num_thread": 0}]
     return _kept(run, identity, lambda: served.exact_lines(ollama, version.model, test, settings))
 
 

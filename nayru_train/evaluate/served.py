@@ -19,10 +19,13 @@ def same_line(answer: str, target: str) -> bool:
     return bool(wanted) and got[:1] == wanted[:1]
 
 
-def options(num_ctx: int, most_tokens: int) -> dict[str, Any]:
-    """Greedy, one line, the same context size for every call (another size makes Ollama load the model again)."""
+def options(num_ctx: int, most_tokens: int, threads: int = 0) -> dict[str, Any]:
+    """Greedy, one line, the same context size for every call (another size makes Ollama load the model again).
+
+    ``threads`` 0 is Ollama's own choice. A tiny model wants one: on a busy machine of two cores two spinning threads
+    took a hundred times as long (docs/training.md)."""
     return {"temperature": 0.0, "seed": 1, "num_ctx": num_ctx, "num_predict": most_tokens,
-            "stop": [*prompt.STOPS, "\n"]}
+            "stop": [*prompt.STOPS, "\n"], **({"num_thread": threads} if threads else {})}
 
 
 def exact_lines(ollama: Ollama, model: str, rows: Sequence[Sample], settings: dict[str, Any]) -> dict[str, bool]:

@@ -60,12 +60,13 @@ def assembly_share(text: str) -> float:
     return good / len(lines) if lines else 0.0
 
 
-def ask(ollama: Ollama, model: str, tasks: Sequence[Task], num_ctx: int, most_tokens: int) -> dict[str, Any]:
+def ask(ollama: Ollama, model: str, tasks: Sequence[Task], num_ctx: int, most_tokens: int,
+        threads: int = 0) -> dict[str, Any]:
     """Greedy answers to the library's tasks through the served model. Only numbers are kept: answered in code (at
     least nine lines in ten), ends by itself, lines."""
     results = {}
     settings = {"temperature": 0.0, "seed": 1, "num_ctx": num_ctx, "num_predict": most_tokens,
-                "stop": list(prompt.STOPS)}
+                "stop": list(prompt.STOPS), **({"num_thread": threads} if threads else {})}
     for task in tasks:
         answer = ollama.raw(model, prompt.chat([prompt.wish(task.instruction)]), settings)
         text = str(answer.get("response", ""))
