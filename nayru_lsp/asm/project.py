@@ -30,6 +30,9 @@ class Root:
     base_image: str = ""
 
 
+MAX_NAMESPACES = 500
+
+
 class _Graph:
     """What is derived from all files and dropped when includes, files or roots change."""
 
@@ -267,6 +270,8 @@ class Project:
     def _under_a_namespace(self, name: str, depth: int) -> bool:
         """A namespace may be opened in the including file, so it is not seen where the label or its mention stands."""
         assert self._makers is not None
+        if len(self._makers.namespaces) > MAX_NAMESPACES:
+            return True         # not worth the search
         for space in self._makers.namespaces:
             if self.defined(f"{space}_{name}"):
                 return True

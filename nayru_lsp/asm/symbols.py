@@ -124,6 +124,8 @@ class Maker:
 
 
 ANY = Maker("any")
+MAX_NESTING = 64        # of pushns; what lies deeper is forgotten
+MAX_NAME = 1_000        # code points of a namespace prefix
 
 
 @dataclass(slots=True)
@@ -376,7 +378,8 @@ class _Reader:
         elif name == "namespace":
             self._namespace(text)
         elif name == "pushns":
-            self.scope = replace(scope, namespaces=(*scope.namespaces, scope.namespace), namespace="")
+            self.scope = replace(scope, namespaces=(*scope.namespaces[-MAX_NESTING:], scope.namespace),
+                                 namespace="")
         elif name == "pullns" and scope.namespaces:
             self.scope = replace(scope, namespaces=scope.namespaces[:-1], namespace=scope.namespaces[-1])
         elif name == "arch":
@@ -417,6 +420,7 @@ class _Reader:
             self.scope = replace(scope, namespace=outer, space_sure=sure)
         elif words:
             inner = f"{scope.namespace}_{words[0]}" if scope.nested and scope.namespace else words[0]
+            inner = inner[-MAX_NAME:]
             self.out.namespaces.update((words[0], inner))
             self.scope = replace(scope, namespace=inner, space_sure=sure)
 
