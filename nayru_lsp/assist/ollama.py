@@ -79,6 +79,7 @@ class Latency:
     def __init__(self) -> None:
         self._totals: deque[float] = deque(maxlen=64)
         self.prompt_ms_per_token = 0.0
+        self.call_ms = 0.0          # the last call by itself, from sending the prompt to the end of what was read
         self.load_ms = 0.0
 
     def add(self, total_ms: float) -> None:
@@ -277,6 +278,7 @@ class OllamaProvider:
         far as its lines are whole."""
         connection = self._connected()
         answer = ""
+        begun = time.perf_counter()
         try:
             async with connection.translated(self.config.model, timeout), asyncio.timeout(timeout):
                 async with aclosing(connection.stream(self.config.model, text, sampling.options())) as parts:
@@ -295,6 +297,7 @@ class OllamaProvider:
         self._overdue = 0
         self._breaker.worked()
         self._used()
+        self.latency.call_ms = 1000 * (time.perf_counter() - begun)
         return answer
 
     def _failed(self, error: ProviderError) -> None:
