@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from nayru_lsp.asm.text import Span
@@ -46,11 +46,23 @@ class Problem:
 
 
 def joined(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Everything found by everybody, in file and text order, each finding once. Where another judge calls the very
-    same words an error too, its word stands and ours is left out."""
+    """Everything found by everybody, in file and text order, each finding once. Where another judge calls the same
+    words an error too, ours stands, since it says what to do; its source then names both ("nayru, asar")."""
     once = {(problem.path, problem.span, problem.code, problem.message): problem for problem in problems}
-    judged = {(problem.path, problem.span) for problem in once.values()
-              if problem.source != "nayru" and problem.severity is Severity.ERROR}
-    kept = [problem for problem in once.values() if not (
-        problem.source == "nayru" and problem.severity is Severity.ERROR and (problem.path, problem.span) in judged)]
-    return tuple(sorted(kept, key=lambda problem: (problem.path, problem.span, problem.code)))
+    own = [problem for problem in once.values() if problem.source == "nayru" and problem.severity is Severity.ERROR]
+    kept = dict(once)
+    if own:
+        places: dict[str, list[Problem]] = {}
+        for problem in own:
+            places.setdefault(problem.path, []).append(problem)
+        for key, other in once.items():
+            if other.source == "nayru" or other.severity is not Severity.ERROR:
+                continue
+            for ours in places.get(other.path, ()):
+                if ours.span.start < max(other.span.end, other.span.start + 1) and other.span.start < ours.span.end:
+                    mine = (ours.path, ours.span, ours.code, ours.message)
+                    judges = dict.fromkeys((*kept[mine].source.split(", "), other.source))
+                    kept[mine] = replace(kept[mine], source=", ".join(judges))
+                    kept.pop(key, None)
+                    break
+    return tuple(sorted(kept.values(), key=lambda problem: (problem.path, problem.span, problem.code)))
