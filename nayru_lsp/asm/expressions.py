@@ -23,6 +23,7 @@ from nayru_lsp.asm.syntax import (
 
 MAX_DEPTH = 40          # nesting; deeper text is opaque
 MAX_LENGTH = 20_000     # code points of one expression
+MAX_OPERATORS = 300     # of one expression: a chain of terms is a tree as deep as it is long, and readers recurse
 
 _NAME = r"\??\.*[A-Za-z_]\w*(?:\[[^\[\]]*\])?(?:\.\w+(?:\[[^\[\]]*\])?)*|\??\.+\w+"
 _SIMPLE = re.compile(rf"(?:\$([0-9A-Fa-f]+)|([0-9]+)|({_NAME}))\Z", re.ASCII)
@@ -34,6 +35,7 @@ _ATOM = re.compile(
     | (?P<relative>(?:\?)?(?:\++|-+)(?=[ \t]*(?:\)|,|\Z)))
     | (?P<unary><:|[-+~]) | (?P<open>\() )""", re.VERBOSE | re.ASCII)
 _OPERATOR = re.compile(r"[ \t]*+(\*\*|<<|>>|<=|>=|==|!=|&&|\|\||[-+*/%&|^<>=])")
+_OPERATOR_SIGN = re.compile(r"[-+*/%&|^<>=~]")
 _CALL = re.compile(r"[ \t]*\(")
 _LEVEL = {
     "**": 7, "*": 6, "/": 6, "%": 6, "+": 5, "-": 5, "<<": 4, ">>": 4, "&": 3, "|": 3, "^": 3,
@@ -70,7 +72,8 @@ def parse_expression(code: str, masked: str, start: int, end: int) -> Expr:
         return Name(start, end, text, kind_of(text))
     if EXPANDABLE.search(text) is not None:
         return OpaqueExpr(start, end, text, True)
-    if not text.strip() or len(text) > MAX_LENGTH:
+    if not text.strip() or len(text) > MAX_LENGTH or (
+            len(text) > MAX_OPERATORS and len(_OPERATOR_SIGN.findall(text)) > MAX_OPERATORS):
         return OpaqueExpr(start, end, text, False)
     try:
         tree, at = _binary(code, masked, start, end, 0, 0)

@@ -31,11 +31,12 @@ from nayru_lsp.asm.syntax import (
     Name,
     Number,
     Opaque,
+    OpaqueExpr,
     Statement,
     Unary,
 )
 from nayru_lsp.asm.text import Span
-from nayru_lsp.asm.words import FREESPACE, INCLUDES, MAPPERS
+from nayru_lsp.asm.words import FREESPACE, FUNCTIONS, INCLUDES, MAPPERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +184,9 @@ def interesting(line: Line) -> tuple[Statement, ...]:
 _interesting_1: Memo[str, tuple[Statement, ...]] = Memo(lambda raw: interesting(parse_line(raw)), 60_000)
 _interesting_2: Memo[str, tuple[Statement, ...]] = Memo(
     lambda raw: interesting(parse_line(raw, Dialect.ASAR_2)), 60_000)
+_LABEL_IN_TEXT = re.compile(r"(?<![\w!.<>{}$%?\[\"'])\.*[A-Za-z_]\w*(?![\w!<({\"'\]>])", re.ASCII)
+_PLAIN = re.compile(
+    r"[ \t]*+(?:([A-Za-z]{3})(?:\.[A-Za-z])?(?=[ \t\r\n;]|\Z)[^:!<=;\"%\r\n]*+)?+(?:;[^\r\n]*+)?(?:\r\n?|\n)?\Z")
 _DATA = re.compile(r"[ \t]*[dD][bBwWlLdD][ \t]")
 
 
@@ -192,7 +196,13 @@ def index_block(lines: Sequence[str], entry: Scope, dialect: Dialect) -> BlockIn
     reader = _Reader(entry)
     at = 0
     for row, raw in enumerate(lines):
-        if not raw.isspace() and (":" in raw or not _DATA.match(raw)):
+        plain = _PLAIN.match(raw)
+        if plain is not None:       # a comment, or an instruction that nothing is to be learned from
+            word = plain.group(1)
+            skip = word is None or word.upper() in MNEMONICS
+        else:
+            skip = raw.isspace() or (":" not in raw and _DATA.match(raw) is not None)
+        if not skip or (dialect is Dialect.ASAR_2 and ";[[" in raw):
             statements = look(raw) if len(raw) < 2_000 else interesting(parse_line(raw, dialect))
             if statements:
                 reader.read(raw, at, statements, lines, row)
@@ -503,21 +513,22 @@ def _comment(raw: str, lines: Sequence[str], row: int) -> str:
 # --- references: parsed on demand, block by block -------------------------------------------------------------------
 
 def names_in(expr: Expr) -> Iterator[Name | Call]:
-    """Every name and function call of an expression, in text order; bounded by the parser's depth limit."""
-    match expr:
-        case Name():
-            yield expr
-        case Call():
-            yield expr
-            for argument in expr.arguments:
-                yield from names_in(argument)
-        case Unary():
-            yield from names_in(expr.operand)
-        case Binary():
-            yield from names_in(expr.left)
-            yield from names_in(expr.right)
-        case Group():
-            yield from names_in(expr.inner)
+    """Every name and function call of an expression, in text order. A stack of its own: a chain of additions may be
+    thousands of terms deep."""
+    waiting: list[Expr] = [expr]
+    while waiting:
+        match waiting.pop():
+            case Name() as name:
+                yield name
+            case Call() as call:
+                yield call
+                waiting.extend(reversed(call.arguments))
+            case Unary(operand=operand):
+                waiting.append(operand)
+            case Binary(left=left, right=right):
+                waiting += (right, left)
+            case Group(inner=inner):
+                waiting.append(inner)
 
 
 def expressions(line: Line, statement: Statement) -> tuple[Expr, ...]:
@@ -569,7 +580,12 @@ def _references_of_line(raw: str, at: int, scope: Scope, dialect: Dialect, out: 
                 out.append(Reference("%" + statement.name, "macro", "",
                                      Span(at + statement.name_start, at + statement.name_end), sure=sure))
                 scope = replace(scope, sure=False)
+                for start, end in statement.arguments:      # mentions, but what the body makes of them is not known
+                    argument = parse_expression(raw, raw, start, end)
+                    out.extend(_reference(name, at, scope, False) for name in names_in(argument))
         for expr in expressions(line, statement):
+            if isinstance(expr, OpaqueExpr):
+                _loose_references(expr, at, scope, out)
             for name in names_in(expr):
                 out.append(_reference(name, at, scope, sure))
     if "!" in raw:
@@ -580,6 +596,18 @@ def _references_of_line(raw: str, at: int, scope: Scope, dialect: Dialect, out: 
             defined = any(isinstance(s, Define) and s.name_start == start for s in line.statements)
             if not defined:
                 out.append(Reference("!" + match.group(group), "define", "", Span(at + start, at + end), sure=sure))
+
+
+def _loose_references(expr: OpaqueExpr, at: int, scope: Scope, out: list[Reference]) -> None:
+    """Names in an operand that is not expanded: good for finding mentions, never for judging."""
+    if len(expr.text) > 2_000 or '"' in expr.text or not expr.expandable:
+        return
+    for match in _LABEL_IN_TEXT.finditer(expr.text):
+        text = match.group()
+        kind = LabelKind.SUB if text[0] == "." else LabelKind.MAIN
+        if text.lower() not in _REGISTERS and text not in FUNCTIONS:
+            name = Name(expr.start + match.start(), expr.start + match.end(), text, kind)
+            out.append(_reference(name, at, scope, False))
 
 
 def _reference(name: Name | Call, at: int, scope: Scope, sure: bool) -> Reference:

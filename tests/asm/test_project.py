@@ -1,8 +1,13 @@
 from __future__ import annotations
 
-from nayru_lsp.asm import SourceText, parse_text
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nayru_lsp.asm import SourceText, parse_line, parse_text
 from nayru_lsp.asm.flow import WidthState, widths_before
+from nayru_lsp.asm.lexer import logical_lines
 from nayru_lsp.asm.project import Project, Root
+from nayru_lsp.asm.symbols import BlockIndex, Scope, _Reader, interesting
 from tests.kit import project_of, read_fixture
 
 
@@ -138,3 +143,43 @@ def test_width_state() -> None:
 
 def test_project_starts_empty() -> None:
     assert Project().roots == () and list(Project().names()) == [] and Project().may_be_made("X") is False
+
+
+def test_mentions_in_macro_arguments_and_unexpanded_operands() -> None:
+    project = project_of(read_fixture("""
+;- main.asm
+org $008000
+Main:
+.part
+    %jump(Main, .part, "Main")
+    LDA.w Main+!offset,X
+    autoclean JSL Main
+    dl <:Main, (Main>>8)+1
+    LDA !Main
+    LDA #Main_<x>
+"""))
+    text = str(project.files["/ws/main.asm"].text)
+    assert len(project.references("Main")) == 5
+    assert [text[ref.span.start : ref.span.end] for ref in project.references("Main_part")] == [".part"]
+
+
+@given(st.sampled_from(["LDA", "  rep", "STA.w", "db", "foo", "mov", "org", " asl", "\tinc.l", "if"]),
+       st.text(alphabet="ax$#(),:!<>=;. +-%\t\"", max_size=8), st.sampled_from(["\n", "\r\n", "", " ; c\n"]))
+def test_the_quick_reading_of_plain_lines_agrees_with_the_parser(word: str, rest: str, end: str) -> None:
+    text = f"Main:\n{word} {rest}{end}\nBehind:\n"
+    whole = parse_text("/ws/a.asm", SourceText.of(text))
+    (index,) = (index for _, _, index in whole.indexes)
+    slow = _slow_index(logical_lines(text))
+    assert (index.symbols, index.makers, index.calls) == (slow.symbols, slow.makers, slow.calls)
+
+
+def _slow_index(lines: list[str]) -> BlockIndex:
+    """The index with every line parsed."""
+    reader = _Reader(Scope())
+    at = 0
+    for row, raw in enumerate(lines):
+        if found := interesting(parse_line(raw)):
+            reader.read(raw, at, found, lines, row)
+        at += len(raw)
+    reader.out.makers = frozenset(reader.makers)
+    return reader.out
