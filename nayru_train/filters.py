@@ -71,6 +71,27 @@ def judge(samples: Sequence[Sample], deleted: frozenset[str], plugins: Plugins |
     return kept, drops, ["own", *filters]
 
 
+class Judge:
+    """The plugins' filters as one question: does this code stand? None where no plugin can tell. A context manager."""
+
+    def __init__(self, plugins: Plugins) -> None:
+        self._plugins = plugins
+        self._runner = asyncio.Runner()
+
+    def __enter__(self) -> Judge:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._runner.run(self._plugins.close())
+        self._runner.close()
+
+    def __call__(self, code: str) -> bool | None:
+        plain = msgspec.to_builtins(Sample(kind="generation", target=code))
+        if not self._plugins.filters:
+            return None
+        return not any(self._runner.run(_asked(name, one, plain)) for name, one in self._plugins.filters.items())
+
+
 async def _asked(name: str, one: Filter, sample: Mapping[str, Any]) -> str:
     try:
         answer = one(sample)

@@ -27,8 +27,7 @@ def prepare(samples: Sequence[Sample], families: dict[str, str], base: Sequence[
             user: UserConfig | None = None, data: str = "") -> dict[str, Any]:
     """Write train.jsonl, test.jsonl, frozen.jsonl and drops.jsonl into ``out``; the result is the record of the set."""
     library = _library(config)
-    plugins = Plugins.load(config.plugins)
-    plugins.configure(msgspec.to_builtins(user or UserConfig()), data)
+    plugins = load_plugins(config, user or UserConfig(), data)
     joined = [msgspec.structs.replace(sample, family=families.get(sample.family, sample.family)) for sample in samples]
     joined.sort(key=lambda sample: (sample.source != "store", sample.source != "jsonl"))    # what people wrote first
     kept, drops, judges = filters.judge(joined, deleted, plugins)
@@ -85,6 +84,13 @@ def prepare(samples: Sequence[Sample], families: dict[str, str], base: Sequence[
             "accepted": len(people), "judges": judges, "control": config.control,
             "families": {"train": len({row.family for row in train}), "test": len({row.family for row in test})},
             "hashes": {name: file_hash(out / f"{name}.jsonl") for name in ("train", "test", "frozen", "drops")}}
+
+
+def load_plugins(config: PrepareConfig, user: UserConfig, data: str) -> Plugins:
+    """The plugins whose filters judge, told the user's settings (where Asar lies)."""
+    plugins = Plugins.load(config.plugins)
+    plugins.configure(msgspec.to_builtins(user), data)
+    return plugins
 
 
 def _library(config: PrepareConfig) -> dict[str, str]:

@@ -26,7 +26,7 @@ from nayru_train.sample import Sample, canonical, digest_of, file_hash
 
 VERSION = 1                     # of the recipe below
 BASE_SEED, BASE_SHARE = 5, 0.15     # which families of the base projects are never trained on: the frozen ones
-BASE_PER_FILE = 9
+BASE_PER_FILE, SERVED_TOKENS = 9, 1200
 PROMPT_WEIGHT = 0.25            # of prompt tokens in pre-training; retraining gives them none
 
 _PRE_TOKENIZER = (
@@ -60,12 +60,13 @@ def write_project(folder: Path, seed: int, files: int) -> None:
         (folder / name).write_text(text, encoding="utf-8", newline="\n")      # main.asm last: it marks the end
 
 
-def base_rows(folder: Path, config: RehearsalConfig, collect: CollectConfig) -> list[Sample]:
+def base_rows(folder: Path, config: RehearsalConfig, collect: CollectConfig, per_file: int = BASE_PER_FILE,
+              ) -> list[Sample]:
     """All rows of the base projects, frozen families included."""
     rows: list[Sample] = []
     for place in base_projects(folder, config):
         rows += sources.from_checkout(place, collect, config.seed, source="generated",
-                                      licence=generated.LICENCE, per_file=BASE_PER_FILE).samples
+                                      licence=generated.LICENCE, per_file=per_file).samples
     return rows
 
 
@@ -79,7 +80,11 @@ def ensure_base(data: Path, config: RehearsalConfig, collect: CollectConfig, thr
     model = folder / "model"
     if (model / "done.json").exists():
         return model
-    rows = [row for row in base_rows(folder, config, collect) if not is_frozen(row)]
+    # Mostly short windows, which are quick to learn from; some prompts as long as the server's, so that the model has
+    # seen their layout.
+    long = msgspec.structs.replace(collect, prompt_tokens=SERVED_TOKENS)
+    rows = [row for row in [*base_rows(folder, config, collect), *base_rows(folder, config, long, per_file=1)]
+            if not is_frozen(row)]
     working = folder / "model.part"
     shutil.rmtree(working, ignore_errors=True)
     working.mkdir(parents=True)

@@ -30,6 +30,7 @@ from nayru_train.sample import DataError, Sample, read_rows, sealed
 DATA_WORDS = frozenset({"DB", "DW", "DL", "DD", "INCBIN", "FILL", "PAD", "FILLBYTE", "PADBYTE", "TABLE"})
 POSITIONS_PER_FILE = 24         # so that one long file does not make up a whole training set
 POSITIONS_PER_PROJECT = 6000
+STORE_TOKENS = 1200             # of a prompt that has to be laid out anew
 BYTES_PER_TOKEN = 2.5           # of what is no digit, for Qwen's tokenizer on assembly; the server calibrates its own
 
 
@@ -67,17 +68,32 @@ def _from_export(row: Mapping[str, Any], licence: str, origin: str) -> Sample | 
     shown = absolute[len(workspace) + 1 :] if files.is_below(absolute, workspace) else posixpath.basename(absolute)
     project = posixpath.basename(workspace) or "project"
     prefix = str(row.get("prefix") or "")
-    current = str(row.get("renderer") or "") == prompt.RENDERER
+    given = ""
+    if str(row.get("renderer") or "") == prompt.RENDERER:
+        given = _where_it_stands(str(row.get("prompt") or ""), prefix)
+    if not given and row.get("kind") != "routine":      # made by the embedded predictor, or before prompts changed
+        given = laid_out(prefix, str(row.get("suffix") or ""), shown, project)
     return sealed(Sample(
         kind="generation" if row.get("kind") == "routine" else "completion",
         target=settled, prefix=prefix, suffix=str(row.get("suffix") or ""),
         instruction=str(row.get("instruction") or "") if row.get("kind") == "routine" else "",
         # The very prompt that was sent is the best one to train on, as long as prompts still have that form.
-        prompt=_where_it_stands(str(row.get("prompt") or ""), prefix) if current else "",
+        prompt=given,
         project=project, path=shown, line=prefix.count("\n") + 1, licence=str(row.get("licence") or licence),
         source="store", origin=str(row.get("id") or origin), digest=str(row.get("digest") or ""),
         widths=str(row.get("widths") or ""), renderer=str(row.get("renderer") or ""),
         family=split.family_key(project, shown, split.routine_name(prefix)), cluster=f"{project}/{shown}"))
+
+
+def laid_out(prefix: str, suffix: str, shown: str, project: str, tokens: int = STORE_TOKENS) -> str:
+    """The prompt that the server would send for the end of ``prefix``, as far as the text itself tells: window and
+    register widths, but no symbols of other files."""
+    file = parse_text(f"/{project}/{shown}", SourceText.of(prefix + suffix))
+    snapshot = Snapshot(Project().with_file(file), Config(), Client(), "utf-16", FactTable(), 0)
+    kept = context.fit(context.fragments(snapshot, file, len(prefix)), int(tokens * context.FRAGMENT_SHARE),
+                       BYTES_PER_TOKEN)
+    part = context.window(file, len(prefix), tokens=int(tokens * (1 - context.FRAGMENT_SHARE)), rate=BYTES_PER_TOKEN)
+    return prompt.fim(part.prefix, part.suffix, path=shown, repo=project, fragments=kept)
 
 
 def _where_it_stands(sent: str, prefix: str) -> str:

@@ -18,6 +18,7 @@ from nayru_lsp import prompt
 from nayru_train import config as configuration
 from nayru_train import (
     export,
+    filters,
     generated,
     libraries,
     manifest,
@@ -309,9 +310,11 @@ def evaluate(run: Run) -> dict[str, Any]:
         for version in (before, after):
             exact[version.name] = _exact(run, ollama, version, test)
         if settings.library_tasks:
-            for version in (before, after):
-                library[version.name] = tasks.ask(ollama, version.model, tasks.library_tasks(), 4096,
-                                                   LIBRARY_TOKENS, run.config.threads)
+            plugins = prepare.load_plugins(run.config.prepare, configuration.user_settings(), str(run.data))
+            with filters.Judge(plugins) as judge:
+                for version in (before, after):
+                    library[version.name] = tasks.ask(ollama, version.model, tasks.library_tasks(), 4096,
+                                                      LIBRARY_TOKENS, run.config.threads, judge)
         forms = [model for model, _ in after.models.values()]
         agreed = served.agreement(ollama, forms[0], forms[-1], test[: settings.compare_adapter],
                                   served.options(run.config.train.max_length, settings.max_line_tokens,

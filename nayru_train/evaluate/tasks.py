@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Any, NamedTuple
 
@@ -61,9 +61,9 @@ def assembly_share(text: str) -> float:
 
 
 def ask(ollama: Ollama, model: str, tasks: Sequence[Task], num_ctx: int, most_tokens: int,
-        threads: int = 0) -> dict[str, Any]:
+        threads: int = 0, judge: Callable[[str], bool | None] = lambda text: None) -> dict[str, Any]:
     """Greedy answers to the library's tasks through the served model. Only numbers are kept: answered in code (at
-    least nine lines in ten), ends by itself, lines."""
+    least nine lines in ten), ends by itself, lines, and what ``judge`` says (assembles, or None: nobody could tell)."""
     results = {}
     settings = {"temperature": 0.0, "seed": 1, "num_ctx": num_ctx, "num_predict": most_tokens,
                 "stop": list(prompt.STOPS), **({"num_thread": threads} if threads else {})}
@@ -71,7 +71,10 @@ def ask(ollama: Ollama, model: str, tasks: Sequence[Task], num_ctx: int, most_to
         answer = ollama.raw(model, prompt.chat([prompt.wish(task.instruction)]), settings)
         text = str(answer.get("response", ""))
         results[task.name] = {"code": assembly_share(text) >= 0.9, "ends": answer.get("done_reason") == "stop",
-                              "lines": len(text.splitlines())}
+                              "lines": len(text.splitlines()), "assembles": judge(text)}
     done = sum(bool(result["code"] and result["ends"]) for result in results.values())
-    say("eval", f"{model}: {done} of {len(results)} library tasks answered with code that ends by itself")
-    return {"version": VERSION, "answered": done, "of": len(results), "tasks": results}
+    judged = [bool(result["assembles"]) for result in results.values() if result["assembles"] is not None]
+    told = f", {sum(judged)} of {len(judged)} assemble" if judged else ""
+    say("eval", f"{model}: {done} of {len(results)} library tasks answered with code that ends by itself{told}")
+    return {"version": VERSION, "answered": done, "assemble": sum(judged), "judged": len(judged), "of": len(results),
+            "tasks": results}

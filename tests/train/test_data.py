@@ -123,8 +123,9 @@ def test_the_prompt_that_was_sent_is_trained_on_while_prompts_have_that_form(tmp
     store.close()
     rows = {r.origin: r for r in sources.from_store(tmp_path / "s.sqlite", "")[0]}
     assert render.render(rows["event0001"]).prompt == sent
-    assert render.render(rows["event0002"]).prompt == prompt.fim("PlayerMove:\n", "\n    RTS\n", path="src/move.asm",
-                                                                 repo="hack")
+    anew = render.render(rows["event0002"]).prompt
+    assert anew.startswith("<|repo_name|>hack\n<|file_sep|>state\n") and anew.endswith(
+        "<|file_sep|>src/move.asm\n" + prompt.fim("PlayerMove:\n", "\n    RTS\n"))
 
 
 def test_exported_rows_read_back_as_the_store_gives_them(tmp_path: Path) -> None:
