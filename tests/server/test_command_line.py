@@ -122,8 +122,8 @@ def test_samples(run: Any, tmp_path: Path) -> None:
     assert [row["output"] for row in rows] == ["    RTS ;2\n", "    RTS ;1\n"] and "instruction" in rows[0]
     assert "no sample, or several" in run("samples", "show", "3", code=2).stderr
     assert "which" in run("samples", "delete", code=2).stderr
-    assert json.loads(run("samples", "delete", "11", "--json").stdout) == {"deleted": 1}
-    assert json.loads(run("samples", "delete", "--all", "--json").stdout) == {"deleted": 1}
+    assert json.loads(run("samples", "delete", "11", "--json").stdout)["deleted"] == 1
+    assert json.loads(run("samples", "delete", "--all", "--json").stdout)["deleted"] == 1
     assert json.loads(run("samples", "--json").stdout) == []
 
 
