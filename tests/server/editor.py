@@ -18,7 +18,7 @@ from lsprotocol import types
 from nayru_lsp.convert import to_uri
 from nayru_lsp.files import normal
 
-TIMEOUT = 15.0      # seconds; a test that waits this long has failed
+TIMEOUT = 30.0      # seconds; a test that waits this long has failed
 
 
 def capabilities(editor: str) -> types.ClientCapabilities:
