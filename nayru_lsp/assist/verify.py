@@ -97,7 +97,7 @@ def judge(project: Project, file: ParsedFile, span: Span, text: str) -> Verdict:
             project = project.with_file(new)
         for reference in references_of(raws, index, file.dialect):
             low, high = first + reference.span.start, first + reference.span.end
-            if start <= low < end and not _known(project, index, reference):
+            if reference.sure and start <= low < end and not _known(project, index, reference):
                 what = {"macro": "macro", "define": "define"}.get(reference.kind, "label")
                 reasons.append((low, high, "NAY401",
                                 f"there is no {what} {reference.name.lstrip('%')} in this project"))
