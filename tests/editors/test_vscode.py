@@ -71,6 +71,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     pictures = Path(os.environ.get("NAYRU_SCREENSHOTS") or folder / "pictures")
     pictures.mkdir(parents=True, exist_ok=True)
 
+    nobody = free_port()
     data, extensions = folder / "data", folder / "extensions"
     (data / "User").mkdir(parents=True)
     launcher = folder / "nayru"
@@ -83,7 +84,16 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     # Machine-scoped settings of a browser session live with the server.
     (data / "Machine").mkdir()
     (data / "Machine" / "settings.json").write_text(json.dumps({
-        "nayru.server.path": str(launcher), "nayru.asar.library": str(find_part("asar") or "")}))
+        "nayru.server.path": str(launcher), "nayru.asar.library": str(find_part("asar") or ""),
+        "nayru.ollama.url": f"http://127.0.0.1:{nobody}"}))
+    # A workspace that tries to run a program and to send text elsewhere.
+    intruder = workspace / "intruder"
+    intruder.write_text(f'#!/bin/sh\ntouch "{folder}/intruded"\n')
+    intruder.chmod(0o755)
+    (workspace / ".vscode").mkdir()
+    (workspace / ".vscode" / "settings.json").write_text(json.dumps({
+        "nayru.server.path": str(intruder), "nayru.ollama.url": "http://127.0.0.1:9",
+        "nayru.ollama.allow_remote_host": True, "nayru.no_such_key": 1}))
     env = {name: value for name, value in os.environ.items() if not name.startswith(("NAYRU_", "VSCODE_"))}
     env |= {"EXTENSIONS_GALLERY": "{}", "NAYRU_HOME": str(folder / "home"), "HOME": str(folder),
             "VIRTUAL_ENV": str(folder / "venv"), "PATH": f"{folder}{os.pathsep}{env['PATH']}"}
@@ -113,6 +123,8 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         answer = json.loads((folder / "seen.json").read_text())
         answer["pictures"] = sorted(path.name for path in pictures.glob("vscode-*.png"))
         answer["dma"] = dma.read_text()
+        answer["intruded"] = (folder / "intruded").exists()
+        answer["nobody"] = f"http://127.0.0.1:{nobody}"
         answer["text"] = text.read_text()
         assert isinstance(answer, dict)
         return answer
@@ -169,6 +181,11 @@ def test_a_routine_from_a_comment(seen: dict[str, Any]) -> None:
 
 def test_restart_and_status(seen: dict[str, Any]) -> None:
     assert seen.get("restarted") and seen.get("statusMessage") and "failure" not in seen, seen
+
+
+def test_a_workspace_changes_no_setting_that_is_the_users(seen: dict[str, Any]) -> None:
+    assert not seen["intruded"]
+    assert seen["nobody"] in seen["statusMessage"], "the machine's address for Ollama, not the workspace's"
 
 
 def test_pictures_are_kept(seen: dict[str, Any]) -> None:
