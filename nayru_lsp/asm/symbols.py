@@ -201,7 +201,7 @@ def index_block(lines: Sequence[str], entry: Scope, dialect: Dialect) -> BlockIn
             word = plain.group(1)
             skip = word is None or word.upper() in MNEMONICS
         else:
-            skip = raw.isspace() or (":" not in raw and _DATA.match(raw) is not None)
+            skip = raw.isspace() or (":" not in raw and "=" not in raw and _DATA.match(raw) is not None)
         if not skip or (dialect is Dialect.ASAR_2 and ";[[" in raw):
             statements = look(raw) if len(raw) < 2_000 else interesting(parse_line(raw, dialect))
             if statements:

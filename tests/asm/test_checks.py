@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from nayru_lsp.asm import SourceText, parse_text
 from nayru_lsp.asm.checks import check_file
 from nayru_lsp.asm.project import Project, Root
-from tests.kit import check_problems, project_of, read_fixture
+from tests.kit import REPOSITORY, check_problems, project_of, read_fixture
 
 
 def test_words_modes_and_suffixes() -> None:
@@ -201,9 +203,9 @@ lorom
 org $008000
 Main:
     STA $123456,y
-;   ^^^^^^^^^^^^^ NAY104 STA has no 24-bit (long) form indexed by Y
+;   ^^^^^^^^^^^^^ NAY106 STA has no 24-bit (long) form indexed by Y
     STX.w $12,y
-;   ^^^^^^^^^^^ NAY104 no 16-bit
+;   ^^^^^^^^^^^ NAY106 no 16-bit
     JSR ($12)
 ;   ^^^^^^^^^ NAY102 JSR does not work through (address)
     AND #~0x80
@@ -332,3 +334,10 @@ A: RTS
     .b
 ;   ^^ NAY303 A_b is defined twice
 """)
+
+
+def test_every_code_is_described() -> None:
+    described = set(re.findall(r"^\| (NAY\d+) \|", (REPOSITORY / "docs/language.md").read_text("utf-8"), re.MULTILINE))
+    used = {code for path in (REPOSITORY / "nayru_lsp/asm/checks").glob("*.py")
+            for code in re.findall(r'"(NAY\d+)"', path.read_text("utf-8"))}
+    assert used == described

@@ -1,5 +1,5 @@
 """NAY001 unclosed quote or parenthesis, NAY101 unknown word, NAY102 no such addressing mode, NAY103 unknown width
-suffix, NAY104 no form of that width, NAY105 a number as other languages write it."""
+suffix, NAY105 a number as other languages write it, NAY106 no form of that width."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def _width(statement: Instruction, shape: OperandShape, at: int) -> Iterable[Fin
         return
     width = SUFFIXES.get(suffix) or literal_width(operand.value)
     if width is not None and select(name, shape, suffix, width) is None:
-        yield (at + statement.start, at + statement.end, "NAY104", Severity.ERROR,
+        yield (at + statement.start, at + statement.end, "NAY106", Severity.ERROR,
                f"{name} has no {_FORMS[width]} form {_SHAPES[shape]}", ())
 
 
