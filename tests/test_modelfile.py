@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 from typing import Any
 
@@ -78,7 +79,8 @@ def test_the_file_itself_makes_the_same_model(ollama_server: OllamaServer) -> No
     """`ollama create -f Modelfile.nayru` and our own create call leave the same template, system text, parameters."""
     recipe = ollama_server.folder / "Modelfile"
     recipe.write_text(prompt.modelfile("nayru"))
-    env = {"OLLAMA_HOST": ollama_server.url, "HOME": str(ollama_server.folder), "PATH": "/usr/bin:/bin"}
+    env = {key: value for key, value in os.environ.items() if not key.upper().startswith("OLLAMA")}
+    env |= {"OLLAMA_HOST": ollama_server.url, "HOME": str(ollama_server.folder)}
     done = subprocess.run([str(require("ollama")), "create", "from-file", "-f", str(recipe)], env=env,
                           capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -28,6 +28,7 @@ from nayru_lsp.assist.ollama_client import (
     check_local,
     check_name,
     full_name,
+    preload,
 )
 from nayru_lsp.config import OllamaConfig
 from nayru_lsp.contract import Candidate, CompletionRequest, GenerationRequest, ProviderError, ProviderStatus, Verdict
@@ -156,6 +157,7 @@ class OllamaProvider:
 
     async def _ask(self, connection: Connection) -> Facts:
         model = self.config.model
+        await asyncio.to_thread(preload)
         try:
             shown = await connection.show(model)
             check_local(model, shown)

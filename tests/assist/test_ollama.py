@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -126,6 +127,17 @@ async def test_a_missing_model_names_the_commands(ollama_server: OllamaServer) -
 async def test_create_without_the_base_pulls_nothing(ollama_server: OllamaServer) -> None:
     with pytest.raises(ollama_client.Missing, match=r"ollama pull qwen2\.5-coder:7b-instruct.*4\.7 GB"):
         await ollama_client.create(ollama_server.config(model="made"))
+
+
+@pytest.mark.parametrize("from_", ["./nothing.gguf", "/nowhere/merged", "nothing.gguf"])
+async def test_create_from_a_file_that_is_not_there(from_: str) -> None:
+    with pytest.raises(ProviderError, match="no file or folder"):
+        await ollama_client.create(OllamaConfig(url="http://127.0.0.1:9"), from_=from_)
+
+
+async def test_create_from_a_folder_without_weights(tmp_path: Path) -> None:
+    with pytest.raises(ProviderError, match="holds no safetensors"):
+        await ollama_client.create(OllamaConfig(url="http://127.0.0.1:9"), from_=str(tmp_path))
 
 
 async def test_create_from_another_model(ollama_server: OllamaServer) -> None:
