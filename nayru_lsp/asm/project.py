@@ -84,6 +84,15 @@ class _Graph:
         return found
 
 
+class Epoch:
+    """Stands for one set of defined names; what is kept here is true as long as it lasts."""
+
+    __slots__ = ("near",)
+
+    def __init__(self) -> None:
+        self.near: dict[str, tuple[str, ...]] = {}      # unknown name -> known names much like it
+
+
 class Project:
     """Immutable; ``with_...`` return a new one that shares what did not change."""
 
@@ -96,7 +105,7 @@ class Project:
         self.configured_roots: tuple[Root, ...] = tuple(roots)
         self.absent: frozenset[tuple[str, str]] = frozenset()
         self._names: dict[str, tuple[str, ...]] = {}        # full name -> the files that define it
-        self.epoch = object()       # another one whenever the set of defined names changes
+        self.epoch = Epoch()       # another one whenever the set of defined names changes
         self._graph: _Graph | None = None
         self._makers: MadeNames | None = None
 
@@ -129,7 +138,7 @@ class Project:
                 new._graph = None
         new.files = MappingProxyType(files)
         if names is not None:
-            new._names, new.epoch = names, object()
+            new._names, new.epoch = names, Epoch()
         return new
 
     def without_file(self, path: str) -> Project:
@@ -140,7 +149,7 @@ class Project:
         new.files = MappingProxyType({key: file for key, file in self.files.items() if key != path})
         names = dict(self._names)
         _patch(names, path, {name for _, _, index in old.indexes for name in index.by_name}, set())
-        new._names, new._graph, new._makers, new.epoch = names, None, None, object()
+        new._names, new._graph, new._makers, new.epoch = names, None, None, Epoch()
         return new
 
     def with_blob(self, path: str, data: bytes | None) -> Project:

@@ -341,3 +341,23 @@ def test_every_code_is_described() -> None:
     used = {code for path in (REPOSITORY / "nayru_lsp/asm/checks").glob("*.py")
             for code in re.findall(r'"(NAY\d+)"', path.read_text("utf-8"))}
     assert used == described
+
+
+@pytest.mark.parametrize(("text", "repaired"), [
+    ("Main:\n    SEP #$20\n    LDA.w #$10\n", "Main:\n    SEP #$20\n    LDA.b #$10\n"),
+    ("Main:\n    REP #$20\n    LDA #$10\n", "Main:\n    REP #$20\n    LDA.w #$10\n"),
+    ("Main:\n    SEP #$20\n    LDA #$1234\n", None),
+    ("lorom\norg $8000\nMain:\n.loop\n    BRA .lop\n", "lorom\norg $8000\nMain:\n.loop\n    BRA .loop\n"),
+    ("lorom\norg $8000\nMain:\n    JSR Mian\n", "lorom\norg $8000\nMain:\n    JSR Main\n"),
+    ("    LDZ $10\n", "    LDA $10\n"),
+])
+def test_repairs(text: str, repaired: str | None) -> None:
+    file = parse_text("/ws/main.asm", SourceText.of(text))
+    (problem,) = check_file(Project().with_file(file), file)
+    results = []
+    for fix in problem.fixes:
+        new = file.text
+        for span, replacement in fix.edits:
+            new = new.replace(span, replacement)
+        results.append(str(new))
+    assert results[:1] == ([repaired] if repaired is not None else [])

@@ -166,7 +166,7 @@ def _word(line: Line, statement: Opaque, at: int) -> Iterable[Finding]:
     if not (2 <= len(word) <= 12 and word.isascii() and word.isalpha()) or EXPANDABLE.search(text) is not None:
         return
     upper = word.upper()
-    near = [other for other in _WORDS if _one_edit(upper, other)]
+    near = [other for other in _WORDS if one_edit(upper, other)]
     if len(upper) > 4:
         near = [other for other in near if len(other) > 4]
     elif len(upper) == 3:
@@ -180,7 +180,7 @@ def _word(line: Line, statement: Opaque, at: int) -> Iterable[Finding]:
            tuple((low, low + len(word), other) for other in shown))
 
 
-def _one_edit(a: str, b: str) -> bool:
+def one_edit(a: str, b: str) -> bool:
     """One letter changed, added, left out, or two neighbours swapped."""
     if abs(len(a) - len(b)) > 1 or a == b:
         return False

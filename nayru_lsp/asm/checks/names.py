@@ -4,9 +4,11 @@ file not found."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
+from nayru_lsp.asm.checks.instructions import one_edit
 from nayru_lsp.asm.file import ParsedBlock
-from nayru_lsp.asm.problem import Problem, Severity
+from nayru_lsp.asm.problem import Fix, Problem, Severity
 from nayru_lsp.asm.project import ParsedFile, Project
 from nayru_lsp.asm.symbols import BlockIndex, Reference
 from nayru_lsp.asm.syntax import MacroCall
@@ -79,7 +81,26 @@ def _unknown(project: Project, file: ParsedFile, reference: Reference) -> Iterat
     whole = f"{reference.namespace}_{name}" if reference.namespace else name
     if project.may_be_made(name) or project.may_be_made(whole):
         return
-    yield Problem(file.path, reference.span, "NAY401", Severity.ERROR, f"there is no label {name} in this project")
+    near = _near(project, name)
+    written = file.text.slice(*reference.span)
+    prefix = name[: len(name) - len(written.lstrip("."))] if reference.kind == "sub label" else ""
+    dots = written[: len(written) - len(written.lstrip("."))]
+    shown = [dots + other[len(prefix):] for other in near if other.startswith(prefix)]
+    yield Problem(
+        file.path, reference.span, "NAY401", Severity.ERROR,
+        f"there is no label {name} in this project" + (f"; did you mean {' or '.join(shown)}?" if shown else ""),
+        fixes=tuple(Fix(f"Change to {other}", ((reference.span, other),)) for other in shown))
+
+
+def _near(project: Project, name: str) -> tuple[str, ...]:
+    """At most three labels one letter away; remembered as long as the project's names are the same."""
+    known = project.epoch.near.get(name)
+    if known is None:
+        size = len(name)
+        known = tuple(islice((other for other in project.names()
+                              if -2 < len(other) - size < 2 and other[0] not in "!%" and one_edit(name, other)), 3))
+        project.epoch.near[name] = known
+    return known
 
 
 def _given(project: Project, file: ParsedFile, name: str) -> bool:

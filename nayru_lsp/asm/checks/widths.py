@@ -9,7 +9,7 @@ from nayru_lsp.asm.file import ParsedBlock, ParsedFile
 from nayru_lsp.asm.flow import WidthState, routine_states, states_of_text
 from nayru_lsp.asm.isa import AddressingMode as Mode
 from nayru_lsp.asm.isa import Size, opcode_for
-from nayru_lsp.asm.problem import Problem, Severity
+from nayru_lsp.asm.problem import Fix, Problem, Severity
 from nayru_lsp.asm.project import Project
 from nayru_lsp.asm.statements import Memo
 from nayru_lsp.asm.symbols import BlockIndex
@@ -121,4 +121,17 @@ def _confirmed(project: Project, file: ParsedFile, offset: int) -> Iterator[Prob
         scope = file.scope_at(start)
         if message is not None and not scope.macro and not scope.conditions and scope.arch == "65816":
             span = Span(start, start + statement.end - statement.start)
-            yield Problem(file.path, span, "NAY201", Severity.WARNING, message)
+            yield Problem(file.path, span, "NAY201", Severity.WARNING, message, fixes=_fixes(statement, state, start))
+
+
+def _fixes(statement: Statement, state: WidthState, start: int) -> tuple[Fix, ...]:
+    """Write the suffix of the proven width, where the value fits it."""
+    assert isinstance(statement, Instruction) and statement.operand is not None
+    known = state.m if immediate_register(statement) == "m" else state.x
+    value = statement.operand.value
+    if known is None or (known == 8 and not (isinstance(value, Number) and value.value <= 0xFF)):
+        return ()
+    suffix = ".b" if known == 8 else ".w"
+    low = start + statement.mnemonic_end - statement.start
+    high = low + (1 + len(statement.suffix) if statement.suffix else 0)
+    return (Fix(f"Use {statement.mnemonic}{suffix}", ((Span(low, high), suffix),)),)
