@@ -178,9 +178,9 @@ def test_a_root_replaces_what_it_said_and_each_finding_is_said_once() -> None:
     assert store.set_root("r", []) == {PATH} and len(store.of(PATH)) == 1
 
 
-def test_an_assembler_has_the_last_word() -> None:
+def test_what_both_found_is_said_once() -> None:
     store = ProblemStore()
     store.own[PATH] = (problem(0, 3, "NAY401"), problem(5, 6, "NAY102"))
     theirs = Problem(PATH, Span(0, 3), "Elabel_not_found", Severity.ERROR, "not found", "asar")
     store.set_root("r", [theirs])
-    assert [one.code for one in store.of(PATH)] == ["Elabel_not_found", "NAY102"]
+    assert [(one.code, one.source) for one in store.of(PATH)] == [("NAY401", "nayru, asar"), ("NAY102", "nayru")]
