@@ -42,7 +42,8 @@ class LocalProvider:
 
     def __init__(self, worker: Caller) -> None:
         self._worker = worker
-        self._known: dict[str, str] = {}            # path -> text that the worker has (or is being sent)
+        # path -> text that the worker has or is being sent; as a SourceText it shares its blocks with the project
+        self._known: dict[str, str | SourceText] = {}
         self._fed = worker.starts                   # the child that was told of `_known`
         self._lock = asyncio.Lock()                 # requests that change the worker's files go one after the other
         self._settling: dict[str, asyncio.Task[None]] = {}
@@ -63,13 +64,13 @@ class LocalProvider:
         total = max(1, len(waiting))
         self._indexing = True
         try:
-            batch: list[tuple[str, str]] = []
+            batch: list[tuple[str, str | SourceText]] = []
             size = 0
             for done, (path, text) in enumerate(waiting, 1):
                 if path in self._known:     # opened meanwhile
                     continue
-                batch.append((path, str(text)))
-                size += len(batch[-1][1])
+                batch.append((path, text))
+                size += len(text) if isinstance(text, str) else text.length
                 if size >= BATCH or done == total:
                     if not await self._add(batch):
                         break
@@ -83,10 +84,10 @@ class LocalProvider:
         if progress is not None:
             progress(f"{self._lines} lines", 1.0)
 
-    async def _add(self, batch: list[tuple[str, str]]) -> bool:
+    async def _add(self, batch: list[tuple[str, str | SourceText]]) -> bool:
         async with self._lock:
             self._known.update(batch)
-            answer = await self._call(("add", batch))
+            answer = await self._call(("add", [(path, str(text)) for path, text in batch]))
         if isinstance(answer, int) and answer >= 0:
             self._lines = answer
             return True
@@ -114,9 +115,9 @@ class LocalProvider:
 
     async def _settle(self, path: str, text: str | SourceText) -> None:
         await asyncio.sleep(SETTLE_SECONDS)
-        await asyncio.shield(self._tell_and_settle(path, str(text)))
+        await asyncio.shield(self._tell_and_settle(path, text))
 
-    async def _tell_and_settle(self, path: str, text: str) -> None:
+    async def _tell_and_settle(self, path: str, text: str | SourceText) -> None:
         async with self._lock:
             await self._tell(path, text)
             await self._call(("settle", path))
@@ -125,18 +126,19 @@ class LocalProvider:
         async with self._lock:
             await self._call(("forget", path))
 
-    async def _tell(self, path: str, text: str, urgent: bool = False) -> None:
+    async def _tell(self, path: str, text: str | SourceText, urgent: bool = False) -> None:
         """Make the worker's text of ``path`` this one; sends only the lines that differ. Call under the lock."""
         old = self._known.get(path)
-        if old == text:
+        if old is text:
             return
         self._known[path] = text
-        if old is None:
-            await self._call(("open", path, text), urgent)
-            return
-        count = await self._call(("edit", path, *changed_lines(old, text)), urgent)
-        if count != text.replace("\r\n", "\n").replace("\r", "\n").count("\n") + 1:
-            await self._call(("open", path, text), urgent)      # out of step (a new child was told the new text)
+        before, now = None if old is None else str(old), str(text)
+        if before is None:
+            await self._call(("open", path, now), urgent)
+        elif before != now:
+            count = await self._call(("edit", path, *changed_lines(before, now)), urgent)
+            if count != now.replace("\r\n", "\n").replace("\r", "\n").count("\n") + 1:
+                await self._call(("open", path, now), urgent)       # out of step: a new child was told the new text
 
     # --- the Provider ------------------------------------------------------------------------------------------------
 
@@ -157,7 +159,7 @@ class LocalProvider:
         self._last = request.path
         threshold = request.snapshot.config.user.ghost.threshold
         # Cancelling a call that has begun would kill the worker with all it has learned: let it finish unheard.
-        asking = asyncio.ensure_future(self._ask(request.path, str(source), row, column, request.max_lines, threshold))
+        asking = asyncio.ensure_future(self._ask(request.path, source, row, column, request.max_lines, threshold))
         asking.add_done_callback(_drop)
         try:
             answer = await asyncio.wait_for(asyncio.shield(asking), request.deadline)
@@ -167,7 +169,7 @@ class LocalProvider:
             raise ProviderError(self._problem)
         return tuple(Candidate(text, "local", probability) for text, probability in answer or ())
 
-    async def _ask(self, path: str, text: str, row: int, column: int, max_lines: int, threshold: float) -> Any:
+    async def _ask(self, path: str, text: SourceText, row: int, column: int, max_lines: int, threshold: float) -> Any:
         async with self._lock:
             await self._tell(path, text, urgent=True)
             return await self._call(("predict", path, row, column, max_lines, threshold), urgent=True)
@@ -213,7 +215,7 @@ class LocalProvider:
         """Tell a new child everything that the last one knew."""
         batch: list[tuple[str, str]] = []
         for path, text in list(self._known.items()):
-            batch.append((path, text))
+            batch.append((path, str(text)))
             if sum(len(one) for _, one in batch) >= BATCH:
                 await self._worker.call(("add", batch), deadline=CALL_SECONDS)
                 batch = []

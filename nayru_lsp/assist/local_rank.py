@@ -250,7 +250,7 @@ def scores(model: Model, rows: Sequence[Sequence[float]]) -> list[float]:
 # --- ranking -------------------------------------------------------------------------------------------------------
 
 # suffix -> (constant, mix, margin to the second, similarity of the best place)
-_HAND = {True: (-4.31, 4.46, 3.33, 0.41), False: (-3.96, 3.68, 2.15, 0.53)}
+_HAND = {True: (-3.69, 3.85, 2.98, 0.38), False: (-4.06, 3.62, 2.43, 0.59)}
 
 
 def hand_probability(mix: float, margin: float, similarity: float, suffix: bool) -> float:
@@ -295,8 +295,10 @@ def _by_hand(place: Place, field: Field, typed: str) -> list[Ranked]:
     if not chosen or not total:
         return []
     values = [c.mix / total for c in chosen]
-    out = []
+    out: list[Ranked] = []
     for spot, c in enumerate(chosen):
-        rival = max(values[1] if len(values) > 1 else 0.0, 0.0) if spot == 0 else values[0]
-        out.append(Ranked(c.item.text, hand_probability(values[spot], max(0.0, values[spot] - rival), c.sim_max, place.suffix)))
+        rival = values[0] if spot else values[1] if len(values) > 1 else 0.0
+        margin = max(0.0, values[spot] - rival)
+        probability = hand_probability(values[spot], margin, c.sim_max, place.suffix)
+        out.append(Ranked(c.item.text, min(probability, out[-1].probability) if out else probability))
     return out

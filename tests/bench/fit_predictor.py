@@ -20,7 +20,7 @@ import numpy as np
 
 from nayru_lsp.assist import local_rank
 from nayru_lsp.assist.local_rank import FEATURES, NONE_SCORE, Model, Tree, dump, features
-from tests.bench.prediction import MODES, ask, draw, known_windows, load
+from tests.bench.prediction import ask, draw, known_windows, load
 
 Array = Any     # numpy is not required to be installed where types are checked
 BINS = 64
@@ -235,14 +235,16 @@ def hand_curve(table: Table) -> tuple[float, ...]:
     order = np.lexsort((-mix, table.group))
     starts = np.flatnonzero(np.diff(table.group[order], prepend=-1))
     first = order[starts]
-    second = np.where(np.append(starts[1:], len(order)) - starts > 1, mix[order[np.minimum(starts + 1, len(order) - 1)]], 0)
+    sizes = np.diff(starts, append=len(order))
+    second = np.where(sizes > 1, mix[order[np.minimum(starts + 1, len(order) - 1)]], 0)
     x = np.stack([np.ones(len(first)), mix[first], mix[first] - second, table.x[first, FEATURES.index("sim_max")]],
                  axis=1)
     y = table.right[first].astype(np.float64)
     weight = np.zeros(x.shape[1])
     for _ in range(30):
         p = 1 / (1 + np.exp(-x @ weight))
-        weight += np.linalg.solve((x * (p * (1 - p))[:, None]).T @ x + 0.1 * np.eye(len(weight)), x.T @ (y - p) - 0.1 * weight)
+        curvature = (x * (p * (1 - p))[:, None]).T @ x + 0.1 * np.eye(len(weight))
+        weight += np.linalg.solve(curvature, x.T @ (y - p) - 0.1 * weight)
     return tuple(float(round(value, 2)) for value in weight)
 
 
@@ -258,12 +260,14 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="fit on two thirds of the files, judge on the third")
     options = parser.parse_args()
     begin = time.perf_counter()
-    tables = collect(options.corpus, options.projects, options.positions, options.folds, MODES, 20261102)
+    modes = ("full", "hole", "prefix", "tail")
+    tables = collect(options.corpus, options.projects, options.positions, options.folds, modes, 20261102)
     print(f"{len(tables['full'].fold)} positions, {len(tables['full'].x)} rows, {len(FEATURES)} features, "
           f"{time.perf_counter() - begin:.0f} s")
     models = []
-    without = joined(tables["prefix"], tables["tail"])
-    for name, table, few in (("with the code below", tables["full"], 1), ("without", without, 2)):
+    # Whoever types between old lines has one more line missing, or many: the model learns from both.
+    below, without = joined(tables["full"], tables["hole"]), joined(tables["prefix"], tables["tail"])
+    for name, table, few in (("with the code below", below, 2), ("without", without, 2)):
         print(name, "hand curve (constant, mix, margin, similarity):", hand_curve(table))
         scale = 1.0
         if options.check:

@@ -6,7 +6,9 @@ in another project too. The drawn lines are deleted from the tree in ``--folds``
 built without it, the cursor where the line was. What counts is the whole line, equal after `normalised`.
 
 Modes: *full* sees the code after the cursor; *prefix* does not, but later lines of the file are known; *tail* does not
-and no later line of the file may speak, as when typing at a file's end.
+and no later line of the file may speak, as when typing at a file's end. *hole* is full with one to eight further
+lines missing below, as when new code is typed between old. *word* is full with the line's first word and
+a blank typed already (lines of one word are left out), *letters* with its first two characters.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from pathlib import Path
 from nayru_lsp.assist.local_candidates import Field, Place, gather, place_at
 from nayru_lsp.assist.local_index import Index, split_lines
 from nayru_lsp.assist.local_items import DATA, DEFINE, KIND_NAMES, items_of_line, normalised
+from nayru_lsp.assist.local_predict import Predictor
 from nayru_lsp.assist.local_rank import Ranked, rank
 
 PROJECTS = ("Oracle-of-Secrets", "RandomMetroidSolver", "SA1-Root", "SMW-SA1-Pack", "SpriteToolSuperDelux",
@@ -31,6 +34,8 @@ ALSO_KNOWN = ("sm_disassembly", "SMWDisX")      # a window that stands here is n
 QUOTA = {"opcode": 0.70, "label": 0.08, "command": 0.06, "macro": 0.06, "data": 0.06, "define": 0.04}
 SEED = 20261101
 MODES = ("full", "prefix", "tail")
+MORE = ("hole", "word", "letters")
+HOLES = (1, 2, 3, 5, 8)         # so many lines of code below the asked one are missing too
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,16 @@ def known_windows(corpus: Path, names: list[str]) -> dict[str, set[int]]:
     return {name: {value for value in own[name] if counts[value] > 1} for name in names}
 
 
+def hole(lines: list[str], row: int, count: int) -> int:
+    """How many physical lines from ``row`` on hold the next ``count`` lines of code."""
+    for end in range(row, len(lines)):
+        if items_of_line(lines[end])[0]:
+            count -= 1
+            if not count:
+                return end + 1 - row
+    return len(lines) - row
+
+
 def ask(project: str, files: dict[str, str], targets: list[Target], folds: int, modes: tuple[str, ...],
         hand: bool = False) -> Iterator[Case]:
     for fold in range(folds):
@@ -132,10 +147,16 @@ def ask(project: str, files: dict[str, str], targets: list[Target], folds: int, 
             row = target.row - sum(other < target.row for other in gone[target.path])
             for mode in modes:
                 begin = time.process_time()     # processor time: others may be busy here
-                place = place_at(index, tree[target.path], row, path=target.path, suffix=mode == "full",
-                                 tail=mode == "tail")
+                typed = {"word": target.text.split(" ")[0] + " ", "letters": target.text[:2]}.get(mode, "")
+                if len(typed) >= len(target.text):
+                    continue
+                lines = tree[target.path]
+                skip = hole(lines, row, HOLES[target.row % len(HOLES)]) if mode == "hole" else 0
+                place = place_at(index, lines, row, path=target.path, suffix=mode not in ("prefix", "tail"),
+                                 tail=mode == "tail", skip=skip)
+                place.typed = typed
                 field = gather(index, place)
-                ranked = rank(index, place, field, hand=hand)
+                ranked = rank(index, place, field, hand=hand, typed=typed)
                 yield Case(project, target, mode, index, place, field, ranked, time.process_time() - begin)
 
 
@@ -152,6 +173,59 @@ def copied(case: Case) -> str:
             if length > best and not case.place.near - 4 <= position <= case.place.near + 10:
                 best, line = length, index.words.items[index.text[position]].text
     return line
+
+
+def suggest(corpus: Path, names: list[str], positions: int, folds: int, threshold: float) -> str:
+    """Whole suggestions, as an editor gets them: from each target on four lines of code are cut out, an empty line is
+    left, and the answer (up to four lines) is compared line by line with what was there."""
+    known = known_windows(corpus, names)
+    asked = spoken = whole = lines_said = lines_right = 0
+    by_length: Counter[tuple[int, bool]] = Counter()
+    times = []
+    for name in names:
+        files = load(corpus / name)
+        targets = draw(files, positions, known[name], SEED)
+        for fold in range(folds):
+            predictor = Predictor(1000)
+            trees = {path: split_lines(text) for path, text in files.items()}
+            holes: list[tuple[str, int, list[str]]] = []
+            taken: dict[str, list[int]] = {}
+            for target in sorted(targets[fold::folds], key=lambda target: (target.path, -target.row)):
+                lines = trees[target.path]
+                rows = [row for row in range(target.row, len(lines)) if normalised(lines[row])]
+                last = rows[min(3, len(rows) - 1)]
+                if any(last >= other - 8 for other in taken.get(target.path, ())):
+                    continue        # holes keep their distance
+                taken.setdefault(target.path, []).append(target.row)
+                truth = [normalised(lines[row]) for row in rows[:4]]
+                lines[target.row : last + 1] = [""]
+                gone = last - target.row
+                holes = [(path, row - gone if path == target.path else row, was) for path, row, was in holes]
+                holes.append((target.path, target.row, truth))
+            predictor.handle(("add", [(path, "\n".join(lines)) for path, lines in trees.items()]))
+            for path, row, truth in holes:
+                begin = time.process_time()
+                answer = predictor.handle(("predict", path, row, 0, 4, threshold))
+                times.append(1000 * (time.process_time() - begin))
+                asked += 1
+                if not answer or answer[0][1] < threshold:
+                    continue
+                said = [text for text in map(normalised, answer[0][0].split("\n")) if text]
+                same = [a == b for a, b in zip(said, truth, strict=False)]
+                right = same.index(False) if False in same else len(same)
+                spoken += 1
+                lines_said += len(said)
+                lines_right += right
+                whole += right == len(said)
+                by_length[len(said), right == len(said)] += 1
+    said_of = {n: by_length[n, True] + by_length[n, False] for n in range(1, 5)}
+    lengths = ", ".join(f"{n} lines: {said_of[n]} said, {100 * by_length[n, True] / max(1, said_of[n]):.0f} % right"
+                        for n in said_of)
+    times.sort()
+    return (f"whole suggestions at {threshold}: {asked} places, spoken {100 * spoken / asked:.1f} %, all lines right "
+            f"{100 * whole / max(1, spoken):.1f} %, {lines_said / max(1, spoken):.2f} lines each, "
+            f"{100 * lines_right / max(1, lines_said):.1f} % of lines right; {lengths}; "
+            f"ms p50 {times[len(times) // 2]:.2f}, p95 {times[len(times) * 95 // 100]:.2f}")
 
 
 @dataclass
@@ -179,7 +253,7 @@ def row_of(case: Case) -> Row:
 def report(rows: list[Row], threshold: float) -> str:
     out = ["mode        n floor  EM    EM3   EM5  held cands | spoken right  @.3          @.7          @.9         "
            "| P@10 P@20 P@40 | ms p50  p95"]
-    for mode in MODES:
+    for mode in (*MODES, *MORE):
         part = [row for row in rows if row.mode == mode]
         if not part:
             continue
@@ -236,11 +310,15 @@ def main() -> None:
     parser.add_argument("--projects", nargs="*", default=list(PROJECTS))
     parser.add_argument("--positions", type=int, default=600)
     parser.add_argument("--folds", type=int, default=6)
-    parser.add_argument("--modes", nargs="*", default=list(MODES), choices=MODES)
+    parser.add_argument("--modes", nargs="*", default=list(MODES), choices=(*MODES, *MORE))
     parser.add_argument("--threshold", type=float, default=0.5)
     parser.add_argument("--hand", action="store_true", help="hand weights instead of the fitted ranker")
+    parser.add_argument("--suggest", action="store_true", help="whole suggestions of up to four lines instead")
     options = parser.parse_args()
     names = [name for name in options.projects if (options.corpus / name).is_dir()]
+    if options.suggest:
+        print(suggest(options.corpus, names, options.positions, options.folds, options.threshold))
+        return
     begin = time.perf_counter()
     asked = cases(options.corpus, names, options.positions, options.folds, tuple(options.modes), options.hand)
     rows = [row_of(case) for case in asked]
