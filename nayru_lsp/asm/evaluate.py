@@ -7,12 +7,14 @@ from collections.abc import Callable
 
 from nayru_lsp.asm.syntax import Binary, Call, Char, Dialect, Expr, Group, Name, Number, Unary
 
+LARGEST = 0xFFFF_FFFF       # beyond it Asar's doubles and its conversions to integers are not modelled
+
 Lookup = Callable[[str], int | None]
 
 # Functions of one to three plain numbers that need neither a ROM nor a label.
 _FUNCTIONS: dict[str, Callable[..., float]] = {
-    "bank": lambda value: int(value) >> 16 & 0xFF, "min": min, "max": max, "floor": math.floor, "ceil": math.ceil,
-    "not": lambda value: float(not value), "equal": lambda a, b: float(a == b), "notequal": lambda a, b: float(a != b),
+    "bank": lambda value: int(value) >> 16, "min": min, "max": max, "floor": math.floor, "ceil": math.ceil,
+    "not": lambda value: float(not int(value)), "equal": lambda a, b: float(a == b), "notequal": lambda a, b: float(a != b),
     "less": lambda a, b: float(a < b), "greater": lambda a, b: float(a > b),
     "select": lambda condition, yes, no: yes if condition else no,
     "clamp": lambda value, low, high: max(low, min(value, high)),
@@ -79,6 +81,13 @@ def _unary(operator: str, value: float) -> float:
 
 
 def _apply(operator: str, a: float, b: float) -> float:
+    value = _computed(operator, a, b)
+    if abs(value) > LARGEST:
+        raise _Unknown
+    return value
+
+
+def _computed(operator: str, a: float, b: float) -> float:
     match operator:
         case "+":
             return a + b
@@ -146,6 +155,10 @@ def _strict(expr: Expr, lookup: Lookup) -> int:
                 value = _strict(inner, lookup)
             case Unary(operator=sign, operand=operand):
                 value = int(_unary(sign, _strict(operand, lookup)))
+            case Call(name=name, arguments=arguments):
+                if name not in _FUNCTIONS:
+                    raise _Unknown
+                value = int(_FUNCTIONS[name](*(_strict(argument, lookup) for argument in arguments)))
             case _:
                 value = int(_value(part, lookup))
         total = value if total is None else int(_apply(operator, total, value))
