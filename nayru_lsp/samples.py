@@ -90,6 +90,7 @@ class Sample(msgspec.Struct, frozen=True):
     verdict: str = ""
 
 
+_OWN_FAULTS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
 FIELDS = tuple(field.name for field in msgspec.structs.fields(Sample))
 _COLUMNS = ", ".join(FIELDS)
 _INSERT = f"INSERT OR REPLACE INTO sample ({_COLUMNS}) VALUES ({', '.join('?' * len(FIELDS))})"
@@ -119,27 +120,28 @@ class SampleStore:
 
     def put(self, sample: Sample, event: str = "", text: str = "") -> Future[None]:
         """Insert or replace one sample, with an event in its history. A tombstoned id stays deleted."""
-        row = tuple(getattr(sample, name) for name in FIELDS)
+        row = tuple(_storable(getattr(sample, name)) for name in FIELDS)
 
         def job(connection: sqlite3.Connection) -> None:
             if connection.execute("SELECT 1 FROM tombstone WHERE id = ?", (sample.id,)).fetchone():
                 return
             connection.execute(_INSERT, row)
             connection.execute("INSERT INTO event (id, at, kind, text) VALUES (?, ?, ?, ?)",
-                               (sample.id, time.time(), event or sample.state, text))
+                               (sample.id, time.time(), event or sample.state, _storable(text)))
 
         return self._submit(job)
 
     def set_consent(self, workspace: str, answer: bool) -> Future[None]:
         def job(connection: sqlite3.Connection) -> None:
-            connection.execute("INSERT OR REPLACE INTO consent VALUES (?, ?, ?)", (workspace, int(answer), time.time()))
+            connection.execute("INSERT OR REPLACE INTO consent VALUES (?, ?, ?)",
+                               (_storable(workspace), int(answer), time.time()))
 
         return self._submit(job)
 
     def delete(self, ids: Iterable[str]) -> Future[int]:
         """Delete samples for good: rows, history, free pages and set-aside broken files that hold their text. A
         tombstone with the id alone remains. The result is how many samples there were."""
-        wanted = tuple(ids)
+        wanted = tuple(map(_storable, ids))
 
         def job(connection: sqlite3.Connection) -> int:
             gone = 0
@@ -148,7 +150,7 @@ class SampleStore:
                 row = connection.execute(f"SELECT {_COLUMNS} FROM sample WHERE id = ?", (sample_id,)).fetchone()
                 if row is not None:
                     gone += 1
-                    texts |= {str(row[FIELDS.index(name)]) for name in ("offered", "accepted", "settled")} - {""}
+                    texts |= {sample_id, *_lines(row)}
                 connection.execute("DELETE FROM sample WHERE id = ?", (sample_id,))
                 connection.execute("DELETE FROM event WHERE id = ?", (sample_id,))
                 connection.execute("INSERT OR REPLACE INTO tombstone VALUES (?, ?)", (sample_id, time.time()))
@@ -156,6 +158,22 @@ class SampleStore:
             connection.execute("VACUUM")
             self._drop_broken_files(texts)
             return gone
+
+        return self._submit(job)
+
+    def delete_all(self) -> Future[int]:
+        """`delete` every sample, and every set-aside broken file whatever it holds."""
+        def job(connection: sqlite3.Connection) -> int:
+            ids = [row[0] for row in connection.execute("SELECT id FROM sample")]
+            now = time.time()
+            connection.executemany("INSERT OR REPLACE INTO tombstone VALUES (?, ?)", [(one, now) for one in ids])
+            connection.execute("DELETE FROM sample")
+            connection.execute("DELETE FROM event")
+            connection.commit()
+            connection.execute("VACUUM")
+            for aside in self._broken_files():
+                aside.unlink()
+            return len(ids)
 
         return self._submit(job)
 
@@ -252,7 +270,11 @@ class SampleStore:
                     connection = self._connection = self._connection or self._open()
                     result = job(connection)
                     connection.commit()
-                except sqlite3.Error as error:
+                except sqlite3.DatabaseError as error:
+                    if isinstance(error, _OWN_FAULTS):      # would fail for ever, and hold up the jobs behind it
+                        self._close_connection()
+                        future.set_exception(SampleError(_trouble(self.path, error)))
+                        break
                     if self._set_aside_if_broken(error):
                         continue
                     self._close_connection()
@@ -263,7 +285,8 @@ class SampleStore:
                     if self._closing.wait(0.0 if last_call else 0.5) or last_call:
                         future.set_exception(SampleError(_trouble(self.path, error)))
                         break
-                except OSError as error:
+                except Exception as error:      # the job's own fault, or its file's; the jobs behind it go on
+                    self._close_connection()
                     future.set_exception(SampleError(_trouble(self.path, error)))
                     break
                 else:
@@ -297,14 +320,13 @@ class SampleStore:
             with closing(sqlite3.connect(self.path, timeout=5.0)) as connection:
                 if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
                     return []
-                return connection.execute(statement, values).fetchall()
+                return connection.execute(statement, tuple(map(_storable, values))).fetchall()
         except sqlite3.Error as error:
             raise SampleError(_trouble(self.path, error)) from error
 
     def _set_aside_if_broken(self, error: sqlite3.Error) -> bool:
         """A file that is no database any more is moved beside and a new one begun; True when that was done."""
-        text = str(error)
-        if not ("malformed" in text or "not a database" in text):
+        if not _is_damage(error):
             return False
         self._close_connection()
         aside = self.path.with_name(f"{self.path.name}.broken-{time.time_ns()}")
@@ -315,8 +337,11 @@ class SampleStore:
         self._on_problem(f"The sample store {self.path} was damaged: set aside as {aside.name}, a new one begun.")
         return True
 
+    def _broken_files(self) -> list[Path]:
+        return list(self.path.parent.glob(f"{self.path.name}.broken-*"))
+
     def _drop_broken_files(self, texts: set[str]) -> None:
-        for aside in self.path.parent.glob(f"{self.path.name}.broken-*"):
+        for aside in self._broken_files():
             content = aside.read_bytes()
             if any(text.encode() in content for text in texts):
                 aside.unlink()
@@ -335,8 +360,21 @@ class SampleStore:
         return (pragma("page_count") - pragma("freelist_count")) * pragma("page_size")
 
 
+def _storable(value: T) -> T:
+    """``value``, with U+FFFD for half a surrogate pair: an editor can send one, SQLite cannot store it."""
+    if isinstance(value, str):
+        return type(value)(value.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+    return value
+
+
 def _sample(row: tuple[Any, ...]) -> Sample:
     return Sample(**dict(zip(FIELDS, row, strict=True)))
+
+
+def _lines(row: tuple[Any, ...]) -> set[str]:
+    """The telling lines of a row's own texts. SQLite cuts a long text into pages, so a whole one may stand nowhere."""
+    texts = (str(row[FIELDS.index(name)]) for name in ("base", "offered", "accepted", "settled"))
+    return {line.strip() for text in texts for line in text.splitlines() if len(line.strip()) >= 4}
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
@@ -354,10 +392,17 @@ def _migrate(connection: sqlite3.Connection) -> None:
     connection.commit()
 
 
+def _is_damage(error: Exception) -> bool:
+    return "malformed" in str(error) or "not a database" in str(error)
+
+
 def _trouble(path: Path, error: Exception) -> str:
     text = str(error)
     if "full" in text:
         return f"The disk is full: samples wait in memory and are written to {path} when there is room again."
+    if _is_damage(error):
+        return (f"The sample store {path} is damaged. The next start of the editor's server sets it aside as "
+                f"{path.name}.broken-\u2026 and begins a new one; `nayru samples delete --all` removes both.")
     if "locked" in text or "busy" in text:
         return f"The sample store {path} is held by another program; samples wait in memory and are tried again."
     return f"The sample store {path} cannot be used ({text}); check that the folder exists and can be written to."

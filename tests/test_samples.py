@@ -178,3 +178,48 @@ def test_closing_writes_what_is_queued(tmp_path: Path) -> None:
     futures = [store.put(sample(n)) for n in range(30)]
     store.close()
     assert all(future.done() for future in futures)
+
+
+def test_half_a_surrogate_pair_is_stored_and_the_writer_lives_on(store: SampleStore) -> None:
+    """An editor may send one in an edit. SQLite cannot store it: once the writer died of it, and all later samples."""
+    store.put(sample(10, offered="; \ud800 \U0001f600\n", path="/ws/caf\udce9.asm"), text="\udfff").result(10)
+    found = store.get("0" * 31 + "a")
+    assert found is not None and found.offered == "; \ufffd \U0001f600\n" and found.path == "/ws/caf\ufffd.asm"
+    store.set_consent("/ws/caf\udce9", True).result(10)
+    assert store.consent("/ws/caf\udce9") is True
+    assert store.get("\ud800") is None
+    assert store.delete(["0" * 31 + "a", "\udfff"]).result(10) == 1
+
+
+def test_a_job_that_fails_by_itself_costs_no_other(store: SampleStore) -> None:
+    with pytest.raises(SampleError):
+        store.put(msgspec.structs.replace(sample(10), created={})).result(10)
+    store.put(sample(11)).result(10)
+    assert store.get("0" * 31 + "b") is not None
+
+
+def test_deletion_reaches_long_texts_in_a_file_set_aside(tmp_path: Path) -> None:
+    """A long text is cut into pages by SQLite: as a whole it is in no file, its lines are."""
+    text = "".join(f"    LDA.w Secret{number:04}\n" for number in range(2000))
+    first = SampleStore(tmp_path / "s.sqlite")
+    first.put(sample(10, offered=text, settled=text)).result(10)
+    first.close()
+    good = (tmp_path / "s.sqlite").read_bytes()
+    assert text.encode() not in good and b"Secret0999" in good
+    (tmp_path / "s.sqlite.broken-1").write_bytes(good)
+    second = SampleStore(tmp_path / "s.sqlite")
+    assert second.delete(["0" * 31 + "a"]).result(10) == 1
+    second.close()
+    assert not [path for path in tmp_path.iterdir() if b"Secret" in path.read_bytes()]
+
+
+def test_everything_can_be_deleted_from_a_damaged_store(tmp_path: Path) -> None:
+    path, said = tmp_path / "s.sqlite", []
+    path.write_bytes(b"no database, but Secret text" * 100)
+    store = SampleStore(path, on_problem=said.append)
+    with pytest.raises(SampleError, match="is damaged"):
+        store.select()
+    store.put(sample(10)).result(10)
+    assert store.delete_all().result(10) == 1 and store.select() == [] and store.tombstones() == {"0" * 31 + "a"}
+    store.close()
+    assert [one.name for one in tmp_path.iterdir()] == ["s.sqlite"] and "set aside" in said[0]
