@@ -15,12 +15,13 @@ if __name__ == "__main__" and not sys.flags.safe_path and sys.path[0] in ("", __
 
 import argparse
 import asyncio
+import io
 import json
 import logging
 import logging.handlers
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ import msgspec
 import platformdirs
 
 from nayru_lsp.config import Config, ConfigError, Places, ProjectConfig, UserConfig, parse_project, parse_user
-from nayru_lsp.files import Fence, Refused, normal, read_folder, read_project_config
+from nayru_lsp.files import Fence, Refused, normal, read_folder, read_project_config, unfound
 from nayru_lsp.forgetting import ForgetError, forget_in_training
 
 if TYPE_CHECKING:
@@ -40,14 +41,22 @@ if TYPE_CHECKING:
     from nayru_lsp.snapshot import Snapshot
 
 
+DELETE_SECONDS = 60.0       # how long a deletion waits for another program to let go of the store
+
+
 def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     if not hasattr(arguments, "run"):
         _parser().print_help()
         return 2
+    for stream in (sys.stdout, sys.stderr):     # a name or comment that the terminal cannot show must not end us
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
     try:
-        return int(arguments.run(arguments))
-    except (ConfigError, ForgetError, _Usage) as error:
+        status = int(arguments.run(arguments))
+        sys.stdout.flush()
+        return status
+    except (ConfigError, ForgetError, Refused, _Usage) as error:
         print(f"nayru: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -55,6 +64,10 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)    # the reader left; nothing more to say at exit
         return 0
+    except OSError as error:        # a disk that is full, a folder that is none
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)    # else the interpreter fails again at its end
+        print(f"nayru: {error.filename or 'the output'}: {error.strerror or error}", file=sys.stderr)
+        return 2
 
 
 class _Usage(Exception):
@@ -187,19 +200,27 @@ def load_config(folder: str, user: UserConfig) -> Config:
         raise ConfigError(f"{folder}/nayru.toml: {error}") from None
     if read is not None:
         project, notices = parse_project(read[1], read[0])
-        for notice in notices:
+        fence = Fence((folder,), tuple(normal(one) for one in user.outside_include_paths))
+        for notice in (*notices, *(f"{read[0]}: {one}" for one in unfound(folder, project, fence))):
             print(f"nayru: {notice}", file=sys.stderr)
     return Config(user=user, projects={folder: project})
 
 
-def load(path: str, user: UserConfig, plugins: Plugins) -> tuple[Snapshot, dict[str, tuple[Problem, ...]], str]:
-    """(snapshot, problems of reading, workspace folder) of the project that ``path`` belongs to."""
+def load(path: str, user: UserConfig, plugins: Plugins, refused: Callable[[str], None] = lambda text: None) -> tuple[
+        Snapshot, dict[str, tuple[Problem, ...]], str]:
+    """(snapshot, problems of reading, workspace folder) of the project that ``path`` belongs to. Raises Refused when
+    ``path`` itself cannot be read; ``refused`` is told of other files that cannot."""
     from nayru_lsp.snapshot import Client, Snapshot
 
     folder = workspace_of(path)
     config = load_config(folder, user)
     fence = Fence((folder,), tuple(normal(one) for one in user.outside_include_paths))
-    project, problems = read_folder(folder, config, fence, () if os.path.isdir(path) else (path,))
+    found: dict[str, Refused] = {}
+    project, problems = read_folder(folder, config, fence, () if os.path.isdir(path) else (path,), found.setdefault)
+    for one, why in found.items():
+        if one == path:
+            raise Refused(f"{path} cannot be read: {why}")
+        refused(f"{_shown(one)} is not read: {why}")
     return Snapshot(project, config, Client(), "utf-32", plugins.facts, 1), problems, folder
 
 
@@ -221,12 +242,15 @@ def place(text: str, *, lines: bool = False) -> tuple[str, int, int]:
     path = normal(found.group(1))
     if not os.path.isfile(path):
         raise _Usage(f"{found.group(1)}: no such file")
-    first = int(found.group(2))
-    return path, first, int(found.group(3) or (first if lines else 0))
+    first, second = (int(number[:9]) for number in (found.group(2), found.group(3) or "0"))
+    if not first or (found.group(3) and not second):
+        raise _Usage(f"{text!r}: lines and columns are counted from 1")
+    return path, first, second or (first if lines else 0)
 
 
 def _out(data: Any) -> None:
-    print(json.dumps(data, ensure_ascii=False, indent=1, default=msgspec.to_builtins))
+    ascii_only = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") != "utf8"
+    print(json.dumps(data, ensure_ascii=ascii_only, indent=1, default=msgspec.to_builtins))
 
 
 # --- commands --------------------------------------------------------------------------------------------------
@@ -251,7 +275,7 @@ def _check(arguments: argparse.Namespace) -> int:
         path = normal(given)
         if not os.path.exists(path):
             raise _Usage(f"{given}: no such file or folder")
-        snapshot, reading, folder = load(path, user, plugins)
+        snapshot, reading, folder = load(path, user, plugins, lambda text: print(f"nayru: {text}", file=sys.stderr))
         wanted = None if os.path.isdir(path) else path
         problems = asyncio.run(_problems(snapshot, reading, plugins, wanted))
         found += [_plain_problem(snapshot.project, folder, problem) for problem in problems
@@ -355,9 +379,11 @@ def _generate(arguments: argparse.Namespace) -> int:
     elif answer["text"]:
         print(answer["text"], end="" if answer["text"].endswith("\n") else "\n")
         print(f"nayru: {answer['summary']}", file=sys.stderr)
+        if arguments.write and not answer["written"]:
+            print(f"nayru: not written: {answer['reason']}", file=sys.stderr)
     else:
         print(f"nayru: no routine: {answer['reason']}", file=sys.stderr)
-    return 0 if answer["text"] else 1
+    return 0 if answer["text"] and answer["written"] >= arguments.write else 1
 
 
 def sample_store(where: Places, user: UserConfig) -> SampleStore:
@@ -389,12 +415,16 @@ def _samples(arguments: argparse.Namespace) -> int:
             case "show":
                 return _show(store, arguments)
             case "delete":
-                ids = [row.id for row in store.select()] if arguments.all else [
-                    _one(store, given).id for given in arguments.ids]
-                if not ids and not arguments.all:
+                if not arguments.ids and not arguments.all:
                     raise _Usage("samples delete: which? (ids, or --all)")
-                gone = store.delete(ids).result(60)
-                trained = forget_in_training(places(arguments).data_folder, ids)
+                ids = [] if arguments.all else [_one(store, given).id for given in arguments.ids]
+                try:
+                    gone = (store.delete_all() if arguments.all else store.delete(ids)).result(DELETE_SECONDS)
+                except TimeoutError:
+                    raise _Usage("nothing was deleted: another program holds the sample store; try again when it has "
+                                 "ended") from None
+                trained = forget_in_training(
+                    places(arguments).data_folder, sorted(store.tombstones()) if arguments.all else ids)
                 if arguments.json:
                     _out({"deleted": gone, "trained": trained})
                 else:
@@ -419,6 +449,8 @@ def _one(store: SampleStore, given: str) -> Sample:
 
 
 def _show(store: SampleStore, arguments: argparse.Namespace) -> int:
+    if not arguments.ids:
+        raise _Usage("samples show: which? (ids, or the first letters of one)")
     for given in arguments.ids:
         row = _one(store, given)
         history = store.history(row.id)

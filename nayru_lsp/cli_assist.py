@@ -6,7 +6,11 @@ One call is one short life: the providers are started, asked once and closed.
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
+import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -15,12 +19,13 @@ import msgspec
 
 from nayru_lsp import prompt
 from nayru_lsp.__main__ import load
-from nayru_lsp.asm.text import Span
+from nayru_lsp.asm.text import SourceText, Span
 from nayru_lsp.assist import ollama_client
 from nayru_lsp.assist.models import PREDICTOR, Models
 from nayru_lsp.assist.ollama import OllamaProvider
 from nayru_lsp.config import Places, UserConfig
 from nayru_lsp.contract import Offer, ProviderError
+from nayru_lsp.files import Refused
 from nayru_lsp.plugins import Plugins
 from nayru_lsp.work import Worker
 
@@ -40,7 +45,7 @@ async def complete(where: Places, user: UserConfig, plugins: Plugins, path: str,
     """The ghost text at ``line``:``column`` (from 1; column 0: the end of the line), asked for as by hand."""
     snapshot, _, _ = await asyncio.to_thread(load, path, user, plugins)
     file = snapshot.project.files[path]
-    row = min(line, file.text.line_count) - 1
+    row = _row(path, file.text, line)
     end = file.text.line_end(row)
     offset = min(file.text.line_start(row) + column - 1, end) if column else end
     async with _models(user, plugins) as models:
@@ -55,7 +60,8 @@ async def generate(where: Places, user: UserConfig, plugins: Plugins, path: str,
     """A routine from the comment in lines ``first`` to ``last`` (from 1); ``write`` puts it into the file."""
     snapshot, _, _ = await asyncio.to_thread(load, path, user, plugins)
     text = snapshot.project.files[path].text
-    span = Span(text.line_start(first - 1), text.line_end(last - 1))
+    first, last = sorted((_row(path, text, first), _row(path, text, last)))
+    span = Span(text.line_start(first), text.line_end(last))
     async with _models(user, plugins) as models:
         await models.learn(snapshot)
         found = await models.generate(snapshot, path, span, lambda message, fraction: None)
@@ -64,14 +70,35 @@ async def generate(where: Places, user: UserConfig, plugins: Plugins, path: str,
         return {"text": "", "reason": found.reason, "rounds": found.rounds, "summary": "", "written": False}
     if write:
         before = Path(path).read_bytes()
-        # The bytes around the place stay as they are, whatever their encoding and line ends.
-        start, end = (len(text.slice(0, at).encode("utf-8")) for at in offer.span)
-        if before != str(text).encode("utf-8"):
-            return {**_plain(offer), "reason": "the file is not plain UTF-8: not written", "written": False,
+        mark = len(codecs.BOM_UTF8) if before.startswith(codecs.BOM_UTF8) else 0
+        if before[mark:] != str(text).encode("utf-8", "surrogatepass"):
+            return {**_plain(offer), "reason": "the file is no UTF-8, or was changed meanwhile", "written": False,
                     "rounds": found.rounds, "summary": summary(offer)}
-        Path(path).write_bytes(before[:start] + offer.text.encode("utf-8") + before[end:])
+        # The bytes around the place stay as they are, whatever their line ends.
+        start, end = (mark + len(text.slice(0, at).encode("utf-8")) for at in offer.span)
+        _replace(Path(os.path.realpath(path)), before[:start] + offer.text.encode("utf-8") + before[end:])
     return {**_plain(offer), "reason": found.reason, "rounds": found.rounds, "summary": summary(offer),
             "written": write}
+
+
+def _row(path: str, text: SourceText, line: int) -> int:
+    """Line ``line`` counted from 0. Raises Refused where the file has no such line."""
+    if line > text.line_count:
+        raise Refused(f"{path} has no line {line}, only {text.line_count}")
+    return line - 1
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """New contents for the user's file, whole or not at all: a full disk must not cost the old ones."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        shutil.copymode(path, name)
+        os.replace(name, path)
+    except OSError:
+        os.unlink(name)
+        raise
 
 
 def _plain(offer: Offer) -> dict[str, Any]:

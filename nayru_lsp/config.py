@@ -10,12 +10,14 @@ them.
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
 PROJECT_FILE = "nayru.toml"
 EDITOR_KEYS = frozenset({"server", "trace"})    # sections of the editor settings that are the extension's own
@@ -193,13 +195,15 @@ def _convert(data: Any, kind: type[_S], origin: str) -> _S:
 def _toml(text: str, origin: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:         # a syntax error, or a number of thousands of digits
         raise ConfigError(f"{origin}: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{origin}: it is nested too deeply") from None
 
 
 def parse_user(text: str, origin: str = "config.toml") -> UserConfig:
     """The user's ``config.toml``. Raises ConfigError."""
-    return _convert(_toml(text, origin), UserConfig, origin)
+    return _user(_toml(text, origin), origin)
 
 
 def parse_project(text: str, origin: str = PROJECT_FILE) -> tuple[ProjectConfig, tuple[str, ...]]:
@@ -256,7 +260,25 @@ def merge_settings(user: UserConfig, settings: Any, origin: str = "editor settin
     if not isinstance(settings, dict):
         raise ConfigError(f"{origin}: expected an object, got {type(settings).__name__}")
     settings = {key: value for key, value in settings.items() if key not in EDITOR_KEYS | {PROJECT_SECTION}}
-    return _convert(_merge(msgspec.to_builtins(user), settings), UserConfig, origin)
+    return _user(_merge(msgspec.to_builtins(user), settings), origin)
+
+
+def _user(data: Any, origin: str) -> UserConfig:
+    """The user's settings with `~` expanded. A relative folder is refused: it would mean another one, perhaps in the
+    workspace, wherever the program is started. Raises ConfigError."""
+    config = _convert(data, UserConfig, origin)
+
+    def folder(key: str, path: str) -> str:
+        path = os.path.expanduser(path)
+        if path and not os.path.isabs(path):
+            raise ConfigError(f"{origin}: {key}: {path!r} must be an absolute path (or begin with ~/)")
+        return path
+
+    return replace(
+        config, samples=replace(config.samples, folder=folder("samples.folder", config.samples.folder)),
+        asar=replace(config.asar, library=os.path.expanduser(config.asar.library)),
+        outside_include_paths=tuple(folder(f"outside_include_paths[{i}]", path)
+                                    for i, path in enumerate(config.outside_include_paths)))
 
 
 def _without_nulls(data: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from nayru_lsp.asm.parser import parse_text
@@ -166,6 +166,17 @@ def dress(root: Root, folder: str, config: ProjectConfig, index: int | None = No
         prelude=_join(folder, prelude) if prelude else "", base_image=_join(folder, image) if image else "")
 
 
+def unfound(folder: str, config: ProjectConfig, fence: Fence) -> list[str]:
+    """What ``nayru.toml`` names and is not there, as "key: why" sentences: a typing slip in a root's path would else
+    silence everything that is said about the project."""
+    named = [("prelude", config.prelude), ("base_image", config.base_image)]
+    for i, root in enumerate(config.roots):
+        named += [(f"roots[{i}].path", root.path or "."), (f"roots[{i}].prelude", root.prelude),
+                  (f"roots[{i}].base_image", root.base_image)]
+    return [f"{key}: there is no file {path!r} in the workspace" for key, path in named
+            if path and not fence.exists(_join(folder, path))]
+
+
 def dialect_of(config: ProjectConfig) -> Dialect:
     return Dialect.ASAR_2 if config.dialect == Dialect.ASAR_2.value else Dialect.ASAR_1
 
@@ -213,10 +224,12 @@ def wanted_includes(project: Project, paths: Iterable[str], fence: Fence) -> tup
     return list(sources), list(blobs), absent
 
 
-def read_folder(folder: str, config: Config, fence: Fence, paths: Iterable[str] = ()) -> tuple[
+def read_folder(folder: str, config: Config, fence: Fence, paths: Iterable[str] = (),
+                refused: Callable[[str, Refused], object] = lambda path, why: None) -> tuple[
         Project, dict[str, tuple[Problem, ...]]]:
     """The whole project of ``folder``, read here and now, with ``paths`` besides: (project, problems of reading).
-    What the command line works on; the server reads the same in slices."""
+    ``refused`` is told of each file that is not read. What the command line works on; the server reads the same in
+    slices."""
     project = Project()
     problems: dict[str, tuple[Problem, ...]] = {}
     absent: list[tuple[str, str]] = []
@@ -226,7 +239,8 @@ def read_folder(folder: str, config: Config, fence: Fence, paths: Iterable[str] 
         for path in waiting:
             try:
                 source = fence.read(path)
-            except Refused:
+            except Refused as error:
+                refused(path, error)
                 continue
             read.append(path)
             project = project.with_file(parse_text(

@@ -26,7 +26,7 @@ from nayru_lsp.config import (
     project_from,
 )
 from nayru_lsp.convert import to_uri
-from nayru_lsp.files import Refused, read_project_config
+from nayru_lsp.files import Fence, Refused, normal, read_project_config, unfound
 from nayru_lsp.session import Session
 from nayru_lsp.snapshot import Client
 
@@ -80,13 +80,13 @@ class Settings:
         projects: dict[str, ProjectConfig] = {}
         for folder in folders:
             try:
-                projects[folder] = self._project(folder, tell)
+                projects[folder] = self._project(folder, user, tell)
             except ConfigError as error:
                 tell(str(error), types.MessageType.Error)
                 projects[folder] = old.projects.get(folder, ProjectConfig())
         return Config(user=user, projects=projects)
 
-    def _project(self, folder: str, tell: Tell) -> ProjectConfig:
+    def _project(self, folder: str, user: UserConfig, tell: Tell) -> ProjectConfig:
         """A folder's ``nayru.toml`` with the editor's `project` section over it. Raises ConfigError."""
         config = ProjectConfig()
         notices: tuple[str, ...] = ()
@@ -96,6 +96,8 @@ class Settings:
             raise ConfigError(f"{folder}/{PROJECT_FILE}: {error}") from None
         if read is not None:
             config, notices = parse_project(read[1], read[0])
+            fence = Fence((folder,), tuple(normal(one) for one in user.outside_include_paths))
+            notices += tuple(f"{read[0]}: {one}" for one in unfound(folder, config, fence))
         settings = self._folders.get(folder) or self._editor
         section = settings.get(PROJECT_SECTION) if isinstance(settings, Mapping) else None
         if section:

@@ -146,3 +146,66 @@ def test_the_server_is_imported_for_serve_alone(run: Any, tmp_path: Path) -> Non
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True,
                           env={**os.environ, "NAYRU_HOME": str(tmp_path / "home"), "NAYRU_PLUGINS": ""})
     assert done.stdout.strip() == "[]"
+
+
+def test_what_cannot_be_read_is_said_and_is_no_all_clear(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "ws").mkdir()
+    (tmp_path / "ws" / "good.asm").write_text("nop\n")
+    with open(tmp_path / "ws" / "huge.asm", "wb") as file:
+        file.truncate(17 << 20)
+    for command in (("check", "ws/huge.asm"), ("complete", "ws/huge.asm:1"), ("generate", "ws/huge.asm:1")):
+        assert "huge.asm cannot be read: it is larger than" in run(*command, code=2).stderr
+    assert "ws/huge.asm is not read: it is larger than" in run("check", "ws").stderr
+
+
+def test_a_root_that_is_not_there_is_said(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "nayru.toml").write_text("base_image = 'my.sfc'\n[[roots]]\npath = 'mian.asm'\n")
+    (tmp_path / "main.asm").write_text("lorom\norg $8000\n JMP nowhere\n")
+    told = run("check").stderr
+    assert "roots[0].path: there is no file 'mian.asm'" in told and "base_image: there is no file 'my.sfc'" in told
+
+
+def test_lines_that_do_not_exist(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.asm").write_text("nop\nnop\n")
+    assert "counted from 1" in run("complete", "a.asm:0", code=2).stderr
+    assert "a.asm has no line 9, only 3" in run("complete", "a.asm:9", code=2).stderr
+    assert "a.asm has no line 9, only 3" in run("generate", "a.asm:1-9", code=2).stderr
+
+
+def test_write_keeps_a_byte_order_mark_and_never_half_a_file(run: Any, tmp_path: Path) -> None:
+    path, wish = tmp_path / "main.asm", b"\xef\xbb\xbflorom\r\norg $8000\r\n; Multiply two unsigned 16-bit numbers\r\n"
+    path.write_bytes(wish)
+    run("generate", "main.asm:3", "--write")
+    assert path.read_bytes().startswith(wish) and b"RTS" in path.read_bytes()
+    path.write_bytes(wish + b"; caf\xe9\n")
+    done = run("generate", "main.asm:3", "--write", code=1)
+    assert "not written: the file is no UTF-8" in done.stderr and path.read_bytes() == wish + b"; caf\xe9\n"
+    assert [one.name for one in tmp_path.iterdir() if one.name != "home"] == ["main.asm"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX: limits, names that are no text")
+def test_names_and_outputs_of_a_bad_day(run: Any, tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.asm")).write_text("lorom\norg $8000\n JMP nowhere ; \u306b\n", encoding="utf-8")
+    for encoding in ("utf-8:strict", "ascii:strict", "cp1252:strict"):
+        found = json.loads(run("check", "--json", code=1, PYTHONUTF8="0", PYTHONIOENCODING=encoding).stdout)
+        assert found[0]["file"] == "caf\udce9.asm"
+        assert "caf" in run("check", code=1, PYTHONUTF8="0", PYTHONIOENCODING=encoding).stdout
+    assert "/absent/x: No such file" in run("samples", "export", "--output", "/absent/x", code=2).stderr
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-P", "-m", "nayru_lsp", "check"], stdout=full, stderr=subprocess.PIPE,
+                              text=True, cwd=tmp_path, env={**os.environ, "NAYRU_HOME": str(tmp_path / "home"),
+                                                            "NAYRU_PLUGINS": ""}, check=False)
+    assert done.returncode == 2 and done.stderr.splitlines()[-1] == "nayru: the output: No space left on device"
+    (tmp_path / "home" / "data").rmdir()
+    (tmp_path / "home" / "data").write_text("")
+    assert "home/data: File exists" in run("samples", code=2).stderr
+    assert "which?" in run("samples", "show", code=2, NAYRU_HOME=str(tmp_path / "other")).stderr
+
+
+def test_everything_goes_from_a_damaged_store(run: Any, tmp_path: Path) -> None:
+    data = tmp_path / "home" / "data"
+    data.mkdir(parents=True)
+    (data / "samples.sqlite").write_bytes(b"no database " * 99)
+    assert "is damaged" in run("samples", code=2).stderr
+    assert run("samples", "delete", "--all").stdout == "deleted 0\n"
+    assert [one.name for one in data.iterdir()] == ["samples.sqlite"] and run("samples").stdout == ""

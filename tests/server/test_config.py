@@ -25,10 +25,25 @@ from nayru_lsp.config import (
     ("[samples]\nenabled = 'false'", "config.toml: samples.enabled: Expected `bool`, got `str`"),
     ("[ghost]\nprovider = 'cloud'", "config.toml: ghost.provider"),
     ("x = ", "config.toml: Invalid value"),
+    ("x = " + "[" * 5000, "config.toml: it is nested too deeply"),
+    ("x = " + "1" * 5000, "config.toml: Exceeds the limit"),
+    ("[samples]\nfolder = 'here'", "config.toml: samples.folder: 'here' must be an absolute path"),
+    ("outside_include_paths = ['../b']", "config.toml: outside_include_paths"),
 ])
 def test_errors_name_the_key(text: str, told: str) -> None:
     with pytest.raises(ConfigError, match="^" + "".join(f"[{c}]" if c in "().`" else c for c in told)):
         parse_user(text)
+
+
+def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/link")
+    monkeypatch.setenv("USERPROFILE", "/home/link")
+    user = parse_user("outside_include_paths = ['~/a']\nsamples = {folder = '~/b'}\nasar = {library = '~/c.so'}")
+    assert (user.outside_include_paths, user.samples.folder, user.asar.library) == (
+        ("/home/link/a",), "/home/link/b", "/home/link/c.so")
+    for text in ("x = " + "[" * 5000, "x = " + "1" * 5000):
+        with pytest.raises(ConfigError, match=r"nayru\.toml: "):
+            parse_project(text)
 
 
 def test_a_workspace_may_not_set_what_belongs_to_the_user() -> None:
