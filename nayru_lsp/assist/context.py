@@ -30,13 +30,33 @@ SUFFIX_LINES = 20
 NEAR_LINES = 40         # names used within this many lines are worth explaining
 MOST_SYMBOLS = 24
 FRAGMENT_SHARE, SUFFIX_SHARE = 0.3, 0.15    # of the prompt's tokens
-LEAST_CALIBRATION = 400     # bytes: a shorter prompt says little about the tokenizer
+LEAST_CALIBRATION = 300     # bytes: a shorter prompt says little about the tokenizer
 IDLE_SECONDS = 3.0      # after this long without a request the fragments are laid out anew
 STATE = "state"         # the title of the fragment that changes most: it stands last
 
-_NUMBER = re.compile(r"\$[0-9A-Fa-f]+|[0-9]+")
+_NUMBER = re.compile(r"\$[0-9A-Fa-f]+|[A-F]*[0-9][0-9A-F]*")
 _CONTROL = re.compile(r"<\|[a-z_]+\|>")
 _NAME = re.compile(r"[!%]?[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
+
+
+SAMPLE = """\
+; Move the sprite in slot X, then look whether it left the screen.
+CODE_01A51A:
+    PHP : REP #$20 : SEP #$10
+    LDA.w SpriteXLow,X : CLC : ADC.b Velocity : STA.w SpriteXLow,X
+    CMP.w #$0100 : BCC .inside
+    STZ.w !sprite_state,X
+    JSL Sprite_Remove
+.inside
+    AND #$00FF : ASL A : TAY
+    LDA ($10),Y : STA [$13],Y
+    dw DATA_0280F3,Table+2,$FFFE
+    db $00,$80,$7F,%00011000
+-   LDA.l $7EF36E,X : BMI + : DEX : BPL -
++   PLP
+    RTL
+"""
+"""Dense ordinary code of our own: what a tokenizer makes of it tells the rate that prompts are measured with."""
 
 
 def tokens_at_most(text: str, rate: float = 1.0) -> int:

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nayru_lsp import prompt
 from nayru_lsp.assist import context
@@ -205,7 +205,9 @@ class OllamaProvider:
 
     async def _load_now(self) -> None:
         try:
-            await self._connected().load(self.config.model, prompt.completing(self.config, 1).options(), LOAD_TIMEOUT)
+            sampling = replace(prompt.completing(self.config, 1), num_predict=1)
+            self._measure(context.SAMPLE, await self._connected().load(
+                self.config.model, context.SAMPLE, sampling.options(), LOAD_TIMEOUT))
             self._used()
         except ProviderError as error:
             self._breaker.failed(error)

@@ -122,11 +122,11 @@ class Connection:
         info = answer.get("_debug_info")
         return str(info.get("rendered_template", "")) if isinstance(info, dict) else ""
 
-    async def load(self, model: str, options: dict[str, Any], timeout: float) -> None:
-        """Have the model in memory: an empty prompt loads and answers nothing."""
+    async def load(self, model: str, sample: str, options: dict[str, Any], timeout: float) -> Any:
+        """Have the model in memory; the answer tells how many tokens ``sample`` makes (``prompt_eval_count``)."""
         async with self.translated(model, timeout), asyncio.timeout(timeout):
-            await self.client().generate(model=model, prompt="", options=options, stream=False,
-                                         keep_alive=keep_alive(self.config.keep_alive))
+            return await self.client().generate(model=model, prompt=sample, raw=True, options=options, stream=False,
+                                                keep_alive=keep_alive(self.config.keep_alive))
 
     async def stream(self, model: str, raw_prompt: str, options: dict[str, Any]) -> AsyncGenerator[Any, None]:
         """The answer's parts, in raw mode. Close the iterator to stop the model; the caller bounds the time."""

@@ -66,10 +66,11 @@ class FakeOllama:
     tags: Any = field(default_factory=lambda: {"models": [{"model": "nayru:latest", "digest": "d1"}]})
     generate: Reply | None = None
     loads: int = 0
+    sample_tokens: int = 0
 
     def asked(self, path: str) -> list[Call]:
-        """Requests for ``path``; of `/api/generate` those with a prompt."""
-        return [call for call in self.calls if call.path == path and (path != "/api/generate" or call.body["prompt"])]
+        """Requests for ``path``; of `/api/generate` those that want an answer, not only the model in memory."""
+        return [call for call in self.calls if call.path == path and not _loads(call)]
 
     async def answer(self, call: Call) -> None:
         self.calls.append(call)
@@ -79,9 +80,10 @@ class FakeOllama:
             await self._plain(call, self.tags)
         elif call.path == "/api/version":
             await call.send(200, {"version": "0.0.0"})
-        elif call.path == "/api/generate" and not call.body["prompt"]:
+        elif _loads(call):
             self.loads += 1
-            await call.send(200, {"model": "nayru", "response": "", "done": True, "done_reason": "load"})
+            await call.send(200, {"model": "nayru", "response": "", "done": True, "done_reason": "length",
+                                  "prompt_eval_count": self.sample_tokens})
         elif call.path == "/api/generate" and self.generate is not None:
             await self.generate(call)
         else:
@@ -92,6 +94,10 @@ class FakeOllama:
             await what(call)
         else:
             await call.send(200, what)
+
+
+def _loads(call: Call) -> bool:
+    return call.path == "/api/generate" and call.body["options"].get("num_predict") == 1
 
 
 @contextlib.asynccontextmanager
