@@ -16,6 +16,7 @@ import pytest
 from nayru_lsp import prompt
 from nayru_lsp.asm.facts import FactTable
 from nayru_lsp.assist import context, ollama_client
+from nayru_lsp.assist import ollama as ollama_module
 from nayru_lsp.assist.ollama import OllamaProvider, _enough, _seconds
 from nayru_lsp.config import Config, OllamaConfig
 from nayru_lsp.contract import (
@@ -45,6 +46,12 @@ Reset:
 Next:
     RTS
 """
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may need its time to load a model that is not there."""
+    monkeypatch.setattr(ollama_module, "LOAD_PATIENCE", 20.0)
 
 
 def snapshot_of(text: str = SOURCE) -> tuple[Snapshot, str, int]:
@@ -184,7 +191,7 @@ async def test_a_cancelled_request_stops_the_real_server(ollama_server: OllamaSe
         begun = time.perf_counter()
         [ghost] = await provider.complete(wanted(max_lines=1))
         assert ghost.text.strip() == "NOP"
-        assert time.perf_counter() - begun < 3
+        assert time.perf_counter() - begun < 10
     finally:
         await provider.close()
 
@@ -302,7 +309,7 @@ async def test_the_newest_request_of_a_document_wins_and_the_older_socket_closes
         second = await provider.complete(wanted())
         assert await first == ()
         assert second[0].text == "LDA #$02"
-        await asyncio.wait_for(closed.wait(), 2)
+        await asyncio.wait_for(closed.wait(), 10)
 
 
 async def test_cancelling_closes_the_socket_at_once() -> None:
@@ -321,7 +328,7 @@ async def test_cancelling_closes_the_socket_at_once() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         await _until(lambda: bool(closed))
-        assert closed[0] - begun < 0.5
+        assert closed[0] - begun < 2
 
 
 async def test_ghost_text_gives_way_to_a_routine() -> None:
@@ -592,7 +599,7 @@ def test_keep_alive(setting: str, seconds: float) -> None:
     assert _seconds(setting) == pytest.approx(seconds)
 
 
-async def _until(true: Any, seconds: float = 5.0) -> None:
+async def _until(true: Any, seconds: float = 20.0) -> None:
     async with asyncio.timeout(seconds):
         while not true():
             await asyncio.sleep(0.005)
