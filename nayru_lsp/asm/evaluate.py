@@ -14,7 +14,8 @@ Lookup = Callable[[str], int | None]
 # Functions of one to three plain numbers that need neither a ROM nor a label.
 _FUNCTIONS: dict[str, Callable[..., float]] = {
     "bank": lambda value: int(value) >> 16, "min": min, "max": max, "floor": math.floor, "ceil": math.ceil,
-    "not": lambda value: float(not int(value)), "equal": lambda a, b: float(a == b), "notequal": lambda a, b: float(a != b),
+    "not": lambda value: float(not int(value)),
+    "equal": lambda a, b: float(a == b), "notequal": lambda a, b: float(a != b),
     "less": lambda a, b: float(a < b), "greater": lambda a, b: float(a > b),
     "select": lambda condition, yes, no: yes if condition else no,
     "clamp": lambda value, low, high: max(low, min(value, high)),

@@ -7,146 +7,45 @@ read with the scope it is entered with and gives the scope it is left with; equa
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
-from nayru_lsp.asm.expressions import parse_expression
 from nayru_lsp.asm.isa import MNEMONICS
-from nayru_lsp.asm.lexer import DEFINE_USE, EXPANDABLE, scan
-from nayru_lsp.asm.statements import Memo, data_arguments, parse_line
+from nayru_lsp.asm.lexer import EXPANDABLE, scan
+from nayru_lsp.asm.mentions import expressions, names_in, references_of
+from nayru_lsp.asm.records import (
+    ANY,
+    MAX_NAME,
+    MAX_NESTING,
+    BlockIndex,
+    Include,
+    Maker,
+    Reference,
+    Scope,
+    Symbol,
+)
+from nayru_lsp.asm.statements import Memo, parse_line
 from nayru_lsp.asm.syntax import (
     Assignment,
-    Binary,
-    Call,
     Define,
     Dialect,
     Directive,
-    Expr,
-    Group,
     Instruction,
     Label,
     LabelKind,
     Line,
     MacroCall,
-    Name,
     Number,
     Opaque,
-    OpaqueExpr,
     Statement,
-    Unary,
 )
 from nayru_lsp.asm.text import Span
-from nayru_lsp.asm.words import FREESPACE, FUNCTIONS, INCLUDES, MAPPERS
+from nayru_lsp.asm.words import FREESPACE, INCLUDES, MAPPERS
 
-
-@dataclass(frozen=True, slots=True)
-class Symbol:
-    """A definition. ``name`` is the full name (``main_sub``, ``!define``, ``%macro``, ``function()``), ``short`` the
-    name as written. ``kind``: "label", "sub label", "relative label", "assignment", "define", "macro", "function",
-    "struct", "namespace". ``span`` covers the whole statement. ``value`` is set where the text after ``=`` is a plain
-    number. ``scope`` is the main label that a sub label belongs to, or "". ``doc`` is the comment above or beside.
-    ``detail`` is the text after ``=``, a macro's or function's parameters. ``conditional``: stands between ``if`` and
-    ``endif``. ``sure``: no macro call, include or condition above it could have changed its scope or namespace."""
-
-    name: str
-    short: str
-    kind: str
-    path: str
-    span: Span
-    name_span: Span
-    value: int | None = None
-    scope: str = ""
-    doc: str = ""
-    detail: str = ""
-    conditional: bool = False
-    sure: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A mention of a name, resolved against the scope it stands in. ``kind``: "label", "sub label",
-    "relative label", "define", "macro", "function", "struct". With a ``namespace`` the name is first sought inside it.
-    ``sure``: outside of macros and conditionals, so that it is certainly looked up as written."""
-
-    name: str
-    kind: str
-    path: str
-    span: Span
-    namespace: str = ""
-    sure: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Include:
-    """``incsrc "a.asm"`` and its kin. ``kind``: "incsrc" or "incbin". ``span`` covers the path's text (without quotes).
-    ``opaque``: the path is made by a define or a macro argument. ``sure``: outside of macros and conditionals.
-    ``foreign``: it stands under another processor (``arch spc700``, ``spcblock``)."""
-
-    name: str
-    kind: str
-    path: str
-    span: Span
-    opaque: bool = False
-    sure: bool = True
-    foreign: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What a line's meaning depends on besides its own text."""
-
-    main: str = ""
-    parents: tuple[str, ...] = ()       # sub labels, outermost first
-    namespace: str = ""
-    nested: bool = False
-    namespaces: tuple[str, ...] = ()    # pushns
-    sure: bool = True                   # no macro call, include or condition could have changed main and parents
-    space_sure: bool = True             # the same of the namespace
-    macro: int = 0                      # depth of macro definitions
-    macro_name: str = ""
-    parameters: tuple[str, ...] = ()    # of that macro
-    outside: Scope | None = None        # what holds again behind endmacro
-    struct: str = ""
-    arch: str = "65816"
-    conditions: int = 0                 # depth of if / while / for
-    global_next: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Maker:
-    """A statement that may make names when it is expanded. ``kind``: "name" (makes what the regular expression
-    ``pattern`` matches), "parameter" (``pattern`` is a label name with ``<parameters>`` of ``macro`` in it), "define"
-    (``!pattern`` at the start of a statement: its value decides), "argument" (``<pattern>`` of ``macro`` at the start
-    of a statement), "defines" (assigns to a define whose name is expanded), "any"."""
-
-    kind: str
-    pattern: str = ""
-    macro: str = ""
-
-
-ANY = Maker("any")
-MAX_NESTING = 64        # of pushns; what lies deeper is forgotten
-MAX_NAME = 1_000        # code points of a namespace prefix
-
-
-@dataclass(slots=True)
-class BlockIndex:
-    """All positions are relative to the start of the block; ``path`` of the records is ""."""
-
-    entry: Scope
-    exit: Scope
-    symbols: list[Symbol] = field(default_factory=list)
-    includes: list[Include] = field(default_factory=list)
-    makers: frozenset[Maker] = frozenset()
-    calls: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)     # macro calls with their arguments
-    namespaces: set[str] = field(default_factory=set)
-    orphans: list[tuple[Span, str, bool]] = field(default_factory=list)    # sub labels without parent; even in a part
-    foreign: bool = False                   # holds another processor's code
-    native: bool = False                    # says `arch 65816`
-    starts_program: bool = False            # sets a mapper, org or freespace
-    scopes: list[tuple[int, Scope]] = field(default_factory=list)   # scope from this position on, ascending
-    by_name: dict[str, list[Symbol]] = field(default_factory=dict)
-
+__all__ = [
+    "ANY", "BlockIndex", "Include", "Maker", "Reference", "Scope", "Symbol", "expressions", "index_block",
+    "interesting", "names_in", "one_line", "references_of",
+]
 
 _DEFINING_DIRECTIVES = INCLUDES | MAPPERS | FREESPACE | frozenset("""
     macro endmacro function struct endstruct namespace pushns pullns if while for endif endwhile endfor else elseif arch
@@ -155,10 +54,6 @@ _DEFINING_DIRECTIVES = INCLUDES | MAPPERS | FREESPACE | frozenset("""
 _OPENING = frozenset({"if", "while", "for"})
 _CLOSING = frozenset({"endif", "endwhile", "endfor"})
 _WORD = re.compile(r"[ \t]*(\w+)", re.ASCII)
-_WORDS = re.compile(r"[^ \t]+")
-# What another processor's code, or a command, calls a register or a mode: never sought as a label.
-_REGISTERS = frozenset({"a", "x", "y", "s", "sp", "ya", "psw", "c", "off", "on", "align"} | {
-    f"r{number}" for number in range(16)})
 _HOLE = re.compile(r"<[^<>\s]*>|!\^*\w+|!\{[^{}]*\}", re.ASCII)
 _MADE_LABEL = re.compile(r"[ \t]*#?((?:\w|\.|\?|<[^<>\s]*>|!\^*\w+|!\{[^{}]*\})+)(:?)(?=\s|\Z)", re.ASCII)
 _MADE_DEFINE = re.compile(r"![^ \t]+[ \t]+(?:=|\+=|:=|#=|\?=)(?=[ \t]|\Z)")
@@ -184,7 +79,6 @@ def interesting(line: Line) -> tuple[Statement, ...]:
 _interesting_1: Memo[str, tuple[Statement, ...]] = Memo(lambda raw: interesting(parse_line(raw)), 60_000)
 _interesting_2: Memo[str, tuple[Statement, ...]] = Memo(
     lambda raw: interesting(parse_line(raw, Dialect.ASAR_2)), 60_000)
-_LABEL_IN_TEXT = re.compile(r"(?<![\w!.<>{}$%?\[\"'])\.*[A-Za-z_]\w*(?![\w!<({\"'\]>])", re.ASCII)
 _PLAIN = re.compile(
     r"[ \t]*+(?:([A-Za-z]{3})(?:\.[A-Za-z])?(?=[ \t\r\n;]|\Z)[^:!<=;\"%\r\n]*+)?+(?:;[^\r\n]*+)?(?:\r\n?|\n)?\Z")
 _DATA = re.compile(r"[ \t]*[dD][bBwWlLdD][ \t]")
@@ -508,123 +402,3 @@ def _comment(raw: str, lines: Sequence[str], row: int) -> str:
         body = text.lstrip(";").strip()
         above.append("" if body and not any(letter.isalnum() for letter in body) else body)
     return "\n".join(reversed(above)).strip("\n")
-
-
-# --- references: parsed on demand, block by block -------------------------------------------------------------------
-
-def names_in(expr: Expr) -> Iterator[Name | Call]:
-    """Every name and function call of an expression, in text order. A stack of its own: a chain of additions may be
-    thousands of terms deep."""
-    waiting: list[Expr] = [expr]
-    while waiting:
-        match waiting.pop():
-            case Name() as name:
-                yield name
-            case Call() as call:
-                yield call
-                waiting.extend(reversed(call.arguments))
-            case Unary(operand=operand):
-                waiting.append(operand)
-            case Binary(left=left, right=right):
-                waiting += (right, left)
-            case Group(inner=inner):
-                waiting.append(inner)
-
-
-def expressions(line: Line, statement: Statement) -> tuple[Expr, ...]:
-    """The expressions of a statement."""
-    match statement:
-        case Instruction(operand=operand) if operand is not None:
-            return tuple(expr for expr in (operand.value, operand.second) if expr is not None)
-        case Directive(name="autoclean"):
-            words = _WORDS.findall(line.raw, statement.text_start, statement.text_end)
-            if not words:
-                return ()
-            start = line.raw.index(words[-1], statement.text_start)
-            return (parse_expression(line.raw, line.raw, start, start + len(words[-1])),)
-        case Assignment(value=value):
-            return (value,)
-        case Directive():
-            return data_arguments(line, statement)
-    return ()
-
-
-def references_of(lines: Sequence[str], index: BlockIndex, dialect: Dialect) -> list[Reference]:
-    """Every mention of a name in a block, positions relative to it."""
-    out: list[Reference] = []
-    scopes = index.scopes
-    at, number = 0, 0
-    for raw in lines:
-        while number + 1 < len(scopes) and scopes[number + 1][0] <= at:
-            number += 1
-        if not raw.isspace() and not (_DATA.match(raw) and not any(c.isalpha() for c in raw.lstrip()[2:])):
-            _references_of_line(raw, at, scopes[number][1], dialect, out)
-        at += len(raw)
-    return out
-
-
-def _references_of_line(raw: str, at: int, scope: Scope, dialect: Dialect, out: list[Reference]) -> None:
-    line = parse_line(raw, dialect)
-    sure = not scope.macro and not scope.conditions and scope.arch == "65816"
-    for statement in line.statements:
-        match statement:
-            case Directive(name="if" | "while" | "elseif") if len(line.statements) > 1:
-                sure = False
-            case Label() if statement.kind is LabelKind.MAIN and not statement.declared:
-                scope = replace(scope, main=statement.name, parents=(), sure=scope.conditions == 0)
-            case Label() if statement.kind is LabelKind.SUB and not statement.declared:
-                bare = statement.name.lstrip(".")
-                level = len(statement.name) - len(bare)
-                scope = replace(scope, parents=(*scope.parents[: level - 1], bare))
-            case MacroCall():
-                out.append(Reference("%" + statement.name, "macro", "",
-                                     Span(at + statement.name_start, at + statement.name_end), sure=sure))
-                scope = replace(scope, sure=False)
-                for start, end in statement.arguments:      # mentions, but what the body makes of them is not known
-                    argument = parse_expression(raw, raw, start, end)
-                    out.extend(_reference(name, at, scope, False) for name in names_in(argument))
-        for expr in expressions(line, statement):
-            if isinstance(expr, OpaqueExpr):
-                _loose_references(expr, at, scope, out)
-            for name in names_in(expr):
-                out.append(_reference(name, at, scope, sure))
-    if "!" in raw:
-        code = scan(raw, dialect).code
-        for match in DEFINE_USE.finditer(code):
-            group = 1 if match.group(1) is not None else 2
-            start, end = match.span(group)
-            defined = any(isinstance(s, Define) and s.name_start == start for s in line.statements)
-            if not defined:
-                out.append(Reference("!" + match.group(group), "define", "", Span(at + start, at + end), sure=sure))
-
-
-def _loose_references(expr: OpaqueExpr, at: int, scope: Scope, out: list[Reference]) -> None:
-    """Names in an operand that is not expanded: good for finding mentions, never for judging."""
-    if len(expr.text) > 2_000 or '"' in expr.text or not expr.expandable:
-        return
-    for match in _LABEL_IN_TEXT.finditer(expr.text):
-        text = match.group()
-        kind = LabelKind.SUB if text[0] == "." else LabelKind.MAIN
-        if text.lower() not in _REGISTERS and text not in FUNCTIONS:
-            name = Name(expr.start + match.start(), expr.start + match.end(), text, kind)
-            out.append(_reference(name, at, scope, False))
-
-
-def _reference(name: Name | Call, at: int, scope: Scope, sure: bool) -> Reference:
-    if isinstance(name, Call):
-        return Reference(name.name + "()", "function", "", Span(at + name.start, at + name.start + len(name.name)),
-                         sure=sure)
-    span = Span(at + name.start, at + name.end)
-    text = name.text
-    if name.kind is LabelKind.SUB:
-        bare = text.lstrip(".")
-        level = len(text) - len(bare)
-        parents = scope.parents[: level - 1]
-        full = "_".join((scope.main, *parents, bare)) if scope.main else bare
-        certain = sure and scope.sure and bool(scope.main) and len(parents) == level - 1
-        return Reference(full, "sub label", "", span, scope.namespace, certain)
-    if name.kind is LabelKind.MAIN:
-        if "." in text or "[" in text:
-            return Reference(re.sub(r"\[[^\[\]]*\]", "", text), "struct", "", span, sure=sure)
-        return Reference(text, "label", "", span, scope.namespace, sure and text.lower() not in _REGISTERS)
-    return Reference(text, "relative label" if name.kind is LabelKind.RELATIVE else "macro label", "", span, sure=False)

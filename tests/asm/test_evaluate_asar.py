@@ -16,7 +16,7 @@ LABELS = {"one": 1, "word": 0x1234, "far": 0x7E2000}
 def expression(coin: random.Random, depth: int) -> str:
     choice = coin.random()
     if depth == 0 or choice < 0.3:
-        return coin.choice(["$%X" % coin.randrange(1 << coin.choice((4, 8, 16))), str(coin.randrange(300)),
+        return coin.choice([f"${coin.randrange(1 << coin.choice((4, 8, 16))):X}", str(coin.randrange(300)),
                             "%" + bin(coin.randrange(1, 64))[2:], *LABELS])
     if choice < 0.42:
         return f"({expression(coin, depth - 1)})"
