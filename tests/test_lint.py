@@ -40,7 +40,8 @@ def test_lua() -> None:
         missing("nvim", "there is no Neovim to read the Lua sources; `make tools` brings it")
     nvim = str(require("nvim"))
     for source in sorted((REPOSITORY / "editors" / "neovim").rglob("*.lua")):
-        done = subprocess.run([nvim, "--headless", "-u", "NONE", "-c", f"lua assert(loadfile([[{source}]]))", "-c", "q"],
+        load = f"lua assert(loadfile([[{source}]]))"
+        done = subprocess.run([nvim, "--headless", "-u", "NONE", "-c", load, "-c", "q"],
                               capture_output=True, text=True, timeout=60)
         assert not done.stderr.strip(), f"{source}: {done.stderr}"
 

@@ -88,15 +88,16 @@ local function run()
   local ghost = require("nayru.ghost")
   vim.schedule(function()
     local timer = assert(vim.uv.new_timer())
-    timer:start(0, 300, vim.schedule_wrap(function()
+    timer:start(0, 100, vim.schedule_wrap(function()
       if timer:is_closing() then return end
       if not ghost.visible() then
-        ghost.trigger()
-        if (seen.tries or 0) > 60 then
+        seen.tries = (seen.tries or 0) + 1
+        if seen.tries % 40 == 1 then -- every 4 s: asking again cancels the request before
+          ghost.trigger()
+        elseif seen.tries > 400 then
           timer:close()
           vim.schedule(finish)
         end
-        seen.tries = (seen.tries or 0) + 1
         return
       end
       timer:close()
