@@ -51,7 +51,8 @@ def parser() -> argparse.ArgumentParser:
         if name == "verify":
             command.add_argument("run")
         if name == "forget":
-            command.add_argument("ids", nargs="+", metavar="ID")
+            command.add_argument("ids", nargs="*", metavar="ID")
+            command.add_argument("--stdin", action="store_true", help='read {"ids": [...], "texts": [...]} from stdin')
     return out
 
 
@@ -81,7 +82,8 @@ def _do(chosen: argparse.Namespace) -> int:
     if chosen.command == "verify":
         return _verify(_folder(chosen), chosen.run, chosen.json)
     if chosen.command == "forget":
-        gone = forget.purge(_folder(chosen), chosen.ids)
+        more = json.load(sys.stdin) if chosen.stdin else {}
+        gone = forget.purge(_folder(chosen), [*chosen.ids, *more.get("ids", ())], more.get("texts", ()))
         if chosen.json:
             print(json.dumps(gone._asdict()))
         else:
@@ -109,6 +111,11 @@ def _stages(chosen: argparse.Namespace) -> int:
         config = configuration.load(chosen.config, overrides, start=begun)
     run = runs.choose(chosen.run, config)
     names = runs.STAGES if chosen.command == "retrain" else (chosen.command,)
+    if chosen.command == "retrain" and not run.finished():
+        from nayru_train.ollama_api import Ollama
+
+        with Ollama(config.register.url, 10.0) as ollama:      # said now, not after hours of training
+            ollama.version()
     for name in names:
         run.do(stages.ALL[name])
     print(json.dumps({"run": run.name, "folder": str(run.folder), **({"outcome": run.record("promote")["outcome"]}
@@ -122,6 +129,9 @@ def _folder(chosen: argparse.Namespace) -> Path:
 
 def _status(folder: Path, as_json: bool) -> int:
     rows = registry.describe(registry.load(folder / "registry.json"))
+    deleted = _tombstones()
+    for row in rows:
+        row["deleted_samples"] = forget.deleted_rows(folder / "runs" / row["run"], deleted) if row["run"] else 0
     unfinished = []
     for place in sorted((folder / "runs").glob("*")) if (folder / "runs").is_dir() else ():
         done = [name for name in runs.STAGES if (place / "stages" / f"{name}.json").exists()]
@@ -135,11 +145,27 @@ def _status(folder: Path, as_json: bool) -> int:
         aliases = f"  <- {', '.join(row['aliases'])}" if row["aliases"] else ""
         print(f"{row['version']:24} {row['outcome']:13} {row['digest']}  {row['served']:8} "
               f"from {row['parent'] or '-'}{aliases}")
+        if row["deleted_samples"]:
+            print(f"{'':24} was trained on {row['deleted_samples']} samples that you deleted since")
     if not rows:
         print("no version yet; `nayru-train retrain --rehearsal` tries the whole path in a few minutes")
     for entry in unfinished:
         print(f"run {entry['run']}: next is {entry['next']}")
     return 0
+
+
+def _tombstones() -> frozenset[str]:
+    """Ids that the user deleted from the editor's store; none where there is no store."""
+    from nayru_lsp.samples import SampleStore
+
+    path = configuration.sample_store(RunConfig())
+    if not path.exists():
+        return frozenset()
+    store = SampleStore(path)
+    try:
+        return store.tombstones()
+    finally:
+        store.close()
 
 
 def _verify(folder: Path, name: str, as_json: bool) -> int:

@@ -55,12 +55,19 @@ def purge(data_folder: Path, ids: Iterable[str], texts: Iterable[str] = ()) -> P
             removed += len(rows) - len(kept)
             changed.append(str(path))
             _rewrite(path, kept)
-    versions = []
-    for path in sorted(data_folder.rglob("manifest.json")) if data_folder.is_dir() else ():
-        manifest = msgspec.json.decode(path.read_bytes())
-        if any(row[0] in wanted or row[2] in wanted for row in manifest.get("rows", ())):
-            versions.append(path.parent.name)
+    manifests = sorted(data_folder.rglob("manifest.json")) if data_folder.is_dir() else []
+    versions = [path.parent.name for path in manifests if deleted_rows(path.parent, wanted)]
     return Purged(removed, tuple(changed), tuple(versions))
+
+
+def deleted_rows(run_folder: Path, ids: frozenset[str]) -> int:
+    """How many of the samples ``ids`` the run in ``run_folder`` was trained on, by its manifest."""
+    try:
+        manifest = msgspec.json.decode((run_folder / "manifest.json").read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return 0
+    return len({row[2] if row[2] in ids else row[0] for row in manifest.get("rows", ())
+                if row[0] in ids or row[2] in ids})
 
 
 def _rows(path: Path) -> Iterable[dict[str, Any]]:

@@ -68,12 +68,12 @@ def quantisation(config: Any) -> Any:
                               bnb_4bit_compute_dtype=dtype(config.compute_dtype))
 
 
-def load_base(config: Any, *, quantised: bool) -> Any:
-    """The base model on the best device there is. ``config``: TrainConfig."""
+def load_base(config: Any, *, quantised: bool, place: str = "") -> Any:
+    """The base model on ``place``, by default the best device there is. ``config``: TrainConfig."""
     import torch
     from transformers import AutoModelForCausalLM
 
-    place = "cuda" if torch.cuda.is_available() else "cpu"
+    place = place or ("cuda" if torch.cuda.is_available() else "cpu")
     return AutoModelForCausalLM.from_pretrained(
         config.base, quantization_config=quantisation(config) if quantised else None, device_map=place,
         dtype=dtype(config.compute_dtype) if quantised else torch.float32)

@@ -16,6 +16,8 @@ from nayru_train import libraries, render
 from nayru_train.config import MergeConfig, TrainConfig
 from nayru_train.sample import Sample, file_hash
 
+LARGE = 2_000_000_000      # parameters from which a model is merged in 16 bits
+
 
 class MergeError(Exception):
     """The merged model is not what was trained; ``str()`` says by how much."""
@@ -28,14 +30,16 @@ def merge(adapter: Path | None, out: Path, config: TrainConfig, merging: MergeCo
     import peft
 
     libraries.quiet(threads)
-    model = libraries.load_base(config, quantised=True)
+    model = libraries.load_base(config, quantised=True, place="cpu")     # the memory of the host, not of the GPU
     packed = [name for name, module in model.named_modules() if isinstance(module, bitsandbytes.nn.Linear4bit)
               and getattr(module.weight.quant_state, "packing_format_for_cpu", False)]
     if packed:
         raise MergeError(f"{len(packed)} weights were repacked by a forward pass; merge in a fresh process")
     if config.quantise != "none":
         model = model.dequantize()
-    model = model.float()
+    # Adding a small update in 16 bits rounds some of it away; a large model does not fit the host's memory otherwise.
+    small = sum(p.numel() for p in model.parameters()) < LARGE
+    model = model.float() if small else model.to(libraries.dtype(merging.dtype))
     left = [name for name, module in model.named_modules() if isinstance(module, bitsandbytes.nn.Linear4bit)]
     if left:
         raise MergeError(f"{len(left)} layers are still in 4 bits ({left[0]} ...); merging there would round the "
@@ -52,7 +56,8 @@ def merge(adapter: Path | None, out: Path, config: TrainConfig, merging: MergeCo
     libraries.tokenizer(config.base).save_pretrained(str(working))
     shutil.rmtree(out, ignore_errors=True)
     os.replace(working, out)
-    return {"method": f"dequantised {config.quantise} base, merged in float32, saved as {merging.dtype}",
+    return {"method": f"dequantised {config.quantise} base, merged in {'float32' if small else merging.dtype}, "
+                      f"saved as {merging.dtype}",
             "weights": file_hash(out / "model.safetensors") if (out / "model.safetensors").exists() else file_hash(out)}
 
 
@@ -73,10 +78,14 @@ def check(merged: Path, adapter: Path, config: TrainConfig, merging: MergeConfig
         trained = [model(input_ids=ids.to(model.device)).logits.float().cpu() for ids in inputs]
         with model.disable_adapter():
             base = [model(input_ids=ids.to(model.device)).logits.float().cpu() for ids in inputs]
+    large = sum(p.numel() for p in model.parameters()) >= LARGE
+    place = model.device
     del model
-    served = AutoModelForCausalLM.from_pretrained(str(merged), dtype=torch.float32).eval()
+    torch.cuda.empty_cache()
+    served = AutoModelForCausalLM.from_pretrained(
+        str(merged), dtype=torch.bfloat16 if large else torch.float32, device_map=place).eval()
     with torch.no_grad():
-        found = [served(input_ids=ids).logits.float() for ids in inputs]
+        found = [served(input_ids=ids.to(place)).logits.float().cpu() for ids in inputs]
     effect = sum(float((a - b).abs().mean()) for a, b in zip(trained, base, strict=True)) / len(inputs)
     error = sum(float((a - b).abs().mean()) for a, b in zip(trained, found, strict=True)) / len(inputs)
     share = error / effect if effect > 0 else (0.0 if error < 1e-3 else float("inf"))

@@ -496,6 +496,25 @@ def test_forget_leaves_no_byte(tmp_path: Path) -> None:
     assert forget.purge(tmp_path, [], texts=["    STX.w Foo"]).rows == 3
 
 
+def test_status_names_versions_that_were_trained_on_deleted_samples(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from nayru_train.__main__ import main
+
+    monkeypatch.setenv("NAYRU_HOME", str(tmp_path / "home"))
+    (tmp_path / "home/data").mkdir(parents=True)
+    store = SampleStore(tmp_path / "home/data/samples.sqlite")
+    store.put(event(1, "    RTS")).result(10)
+    store.delete(["event0001"]).result(10)
+    store.close()
+    run = tmp_path / "home/data/train/runs/a"
+    run.mkdir(parents=True)
+    (run / "manifest.json").write_bytes(canonical({"rows": manifest.rows([row(origin="event0001"), row()])}))
+    version = registry.Version("nayru-v1", "a", "", "merged", {"merged": ["nayru-v1", "d"]}, "", 0.0)
+    registry.save(tmp_path / "home/data/train/registry.json", registry.Registry(versions={"nayru-v1": version}))
+    assert main(["status"]) == 0
+    assert "was trained on 1 samples that you deleted since" in capsys.readouterr().out
+
+
 def test_forget_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from nayru_train.__main__ import main
 

@@ -14,8 +14,10 @@ import msgspec
 import pytest
 
 from nayru_lsp import prompt
+from nayru_lsp.samples import Sample as Event
+from nayru_lsp.samples import SampleStore
 from nayru_train import config as configuration
-from nayru_train import manifest, registry, render, stages
+from nayru_train import manifest, registry, render, sources, stages
 from nayru_train.__main__ import main
 from nayru_train.config import RunConfig
 from nayru_train.evaluate import served
@@ -56,9 +58,29 @@ def shuffled(equal: Run, small: tuple[str, ...]) -> Run:
     return retrain(small, "shuffled", "prepare.control=shuffled", "train.epochs=1.5")
 
 
+WORDS = ("Amber", "Birch", "Cedar", "Delta", "Ember", "Frost", "Grove", "Haven", "Ivory", "Jade")
+
+
 @pytest.fixture(scope="module")
-def better(shuffled: Run, small: tuple[str, ...]) -> Run:
-    return retrain(small, "better")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store as the editor leaves it after a session: 40 accepted and settled lines of a project of its own."""
+    path = tmp_path_factory.mktemp("store") / "samples.sqlite"
+    samples = SampleStore(path)
+    for number in range(40):
+        room, spell = WORDS[number % 10], WORDS[(7 * number + number // 10 + 3) % 10]
+        samples.put(Event(
+            id=f"event{number:02}", kind="ghost", state="settled", created=float(number), consent=1.0, licence="MIT",
+            workspace="/home/u/hack", path=f"/home/u/hack/{room.lower()}.asm", maker="local", settled_at=1.0,
+            prefix=f"; what happens in the {room.lower()} room\n{room}Room{number // 10}:\n    REP #$30\n    ",
+            suffix="\n    RTS\n", offered=f"JSL Cast_{spell}", accepted=f"JSL Cast_{spell}",
+            settled=f"JSL Cast_{spell}")).result(10)
+    samples.close()
+    return path
+
+
+@pytest.fixture(scope="module")
+def better(shuffled: Run, small: tuple[str, ...], store: Path) -> Run:
+    return retrain(small, "better", "collect.use_store=true", f"collect.store={store}", "prepare.repeat_samples=3")
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +166,21 @@ def test_the_new_version_knows_a_line_that_the_one_before_did_not(better: Run, o
     pytest.fail("every line that the new version gets right was right before")
 
 
+def test_accepted_lines_are_known_to_the_new_version(better: Run, ollama_url: str) -> None:
+    """What was accepted in the editor comes back from Ollama, asked as the server asks; the base had none of it."""
+    rows = {row.origin: row for row in read_samples(better.path("prepare", "train.jsonl")) if row.source == "store"}
+    assert len(rows) == 40
+    known = {f"{ALIAS}-base": 0, ALIAS: 0}
+    with Ollama(ollama_url, 60.0) as ollama:
+        for model in known:
+            for row in list(rows.values())[:20]:
+                asked = sources.laid_out(row.prefix, row.suffix, row.path, row.project)
+                answer = ollama.raw(model, asked, served.options(2048, 48, 1))
+                known[model] += served.same_line(str(answer["response"]), row.target)
+    assert known[f"{ALIAS}-base"] == 0 and known[ALIAS] >= 10, known
+    assert {row[2] for row in manifest.read(better.path("manifest.json"))["rows"]} > set(rows)
+
+
 def test_done_stages_are_not_done_again(better: Run, small: tuple[str, ...],
                                         capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["retrain", "--rehearsal", "--run", "better", *small]) == 0
@@ -213,7 +250,8 @@ def test_status_lists_versions(worse: Run, capsys: pytest.CaptureFixture[str]) -
 
 def test_without_ollama_the_message_says_what_to_do(better: Run, small: tuple[str, ...],
                                                     capsys: pytest.CaptureFixture[str]) -> None:
-    with Ollama("http://127.0.0.1:9", 5.0) as ollama, pytest.raises(OllamaError, match="start it with `ollama serve`"):
-        ollama.version()
+    assert main(["retrain", "--rehearsal", "--run", "none", *small, "register.url=http://127.0.0.1:9"]) == 1
+    assert "start it with `ollama serve`" in capsys.readouterr().err
+    assert not Run("none", configuration.load(None, small, rehearsal=True)).path("collect").exists()
     with pytest.raises(OllamaError, match="names another machine"):
         Ollama("http://192.0.2.1:11434", 5.0)
