@@ -98,8 +98,9 @@ def test_the_screen_as_a_person_sees_it(tmp_path: Path) -> None:
         pytest.skip("tmux is not installed: there is no terminal to look at")
     env = environment(tmp_path)
     source = Path(env["NAYRU_WORKSPACE"]) / "dma.asm"
-    typed = "; To WRAM, through its port.\nDmaToWram:\n    SEP #$20\n    LDA.w #$00\n    STZ $4300\n    LDA #$80\n    "
+    typed = "; To WRAM, through its port.\nDmaToWram:\n    STZ $4300\n    LDA #$80\n    "
     text = source.read_text().replace("; To OAM.", f"{typed}\n\n; To OAM.", 1)
+    text = text.replace("DmaToVramLow:\n", "DmaToVramLow:\n    SEP #$20\n    LDA.w #$00\n", 1)
     source.write_text(text)
     row = text[: text.index(typed) + len(typed)].count("\n") + 1
     socket = f"nayru-{os.getpid()}"

@@ -106,8 +106,14 @@ local function run()
       keys("<Tab>", "m")
       vim.defer_fn(function()
         seen.after_tab = vim.api.nvim_buf_get_lines(0, move + 3, move + 4, false)[1]
-        vim.cmd.stopinsert()
-        vim.schedule(Rest)
+        keys("<Esc>", "m")
+        vim.defer_fn(function()
+          local fine, failure = pcall(Rest)
+          if not fine then
+            seen.failure = tostring(failure)
+            finish()
+          end
+        end, 200)
       end, 200)
     end))
   end)
@@ -122,6 +128,8 @@ function Rest()
   vim.api.nvim_win_set_cursor(0, { last, 0 })
   vim.cmd("NayruGenerate")
   step("routine", function() return line_of("Multiply16:") and true end)
+  seen.generated = require("nayru").generated or false
+  seen.mode = vim.fn.mode()
   step("consent", function() return asked[1] end)
   vim.cmd.write()
   local rows

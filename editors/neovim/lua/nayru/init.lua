@@ -156,15 +156,22 @@ end
 function M.generate(first, last)
   local buffer = vim.api.nvim_get_current_buf()
   local line = vim.api.nvim_buf_get_lines(buffer, last - 1, last, false)[1] or ""
+  local client = M.client()
+  if client then -- a file opened this very moment is told to the server a little later
+    vim.wait(1000, function() return client.attached_buffers[buffer] end, 10)
+  end
   execute("nayru.generate", {
     {
       uri = vim.uri_from_bufnr(buffer),
       range = { start = { line = first - 1, character = 0 }, ["end"] = { line = last - 1, character = #line } },
     },
   }, function(result)
-    if type(result) == "table" and result.message then
-      vim.notify("nayru: " .. result.message)
+    if type(result) ~= "table" then
+      return
     end
+    M.generated = result
+    local reason = type(result.reason) == "string" and result.reason or ""
+    vim.notify("nayru: " .. (result.applied and "routine " or "no routine: ") .. reason)
   end)
 end
 
