@@ -100,7 +100,7 @@ def test_the_screen_as_a_person_sees_it(tmp_path: Path) -> None:
     source = Path(env["NAYRU_WORKSPACE"]) / "dma.asm"
     typed = "; To WRAM, through its port.\nDmaToWram:\n    STZ $4300\n    LDA #$80\n    "
     text = source.read_text().replace("; To OAM.", f"{typed}\n\n; To OAM.", 1)
-    text = text.replace("DmaToVramLow:\n", "DmaToVramLow:\n    SEP #$20\n    LDA.w #$00\n", 1)
+    text = text.replace("    LDA #$01\n    STA $420B\n", "    SEP #$20\n    LDA.w #$01\n    STA $420B\n", 1)
     source.write_text(text)
     row = text[: text.index(typed) + len(typed)].count("\n") + 1
     socket = f"nayru-{os.getpid()}"
@@ -110,7 +110,7 @@ def test_the_screen_as_a_person_sees_it(tmp_path: Path) -> None:
 
     shown = ""
     try:
-        run("-f", "/dev/null", "new-session", "-d", "-x", "110", "-y", "30", str(nvim), "-u",
+        run("-f", "/dev/null", "new-session", "-d", "-x", "110", "-y", "50", str(nvim), "-u",
             str(CLIENT / "tests" / "init.lua"), f"+{row}", str(source))
         deadline = time.monotonic() + 60
         pressed = 0.0
