@@ -401,8 +401,8 @@ def _trouble(path: Path, error: Exception) -> str:
     if "full" in text:
         return f"The disk is full: samples wait in memory and are written to {path} when there is room again."
     if _is_damage(error):
-        return (f"The sample store {path} is damaged. The next start of the editor's server sets it aside as "
-                f"{path.name}.broken-\u2026 and begins a new one; `nayru samples delete --all` removes both.")
+        return (f"The sample store {path} is damaged. The next sample sets it aside as {path.name}.broken-\u2026 "
+                "and begins a new one; `nayru samples delete --all` removes both.")
     if "locked" in text or "busy" in text:
         return f"The sample store {path} is held by another program; samples wait in memory and are tried again."
     return f"The sample store {path} cannot be used ({text}); check that the folder exists and can be written to."

@@ -12,6 +12,7 @@ import contextlib
 import inspect
 import logging
 import os
+import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -474,7 +475,8 @@ class Nayru:
                 return await self.assist.samples_show(str(first.get("id", arguments[0] if arguments else "")))
             case "nayru.samples.delete":
                 ids = first.get("ids", [first["id"]] if "id" in first else arguments)
-                return await self.assist.samples_delete([str(one) for one in ids])
+                return await self.assist.samples_delete(
+                    [one for one in ids if isinstance(one, str)] if isinstance(ids, list) else [])
             case name:
                 result = self.plugins.run_command(name.removeprefix("nayru."), self.session.snapshot(), arguments)
                 return await result if inspect.isawaitable(result) else result
@@ -513,6 +515,7 @@ def serve(places: Places, user: UserConfig, trouble: str = "") -> int:
     is what is wrong with ``config.toml``, to be told once."""
     # While the project is read in a thread, a key must not wait 5 ms for each turn of the interpreter lock.
     sys.setswitchinterval(0.001)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)    # Ctrl-C: the thread that reads stdin would hold us for ever
     reader, writer = _claim_standard_streams()
     nayru = Nayru(places, user, Plugins.load(user.plugins), trouble)
     nayru.ls.start_io(reader, writer)

@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import msgspec
 from lsprotocol import types
@@ -40,11 +40,13 @@ if TYPE_CHECKING:
     from nayru_lsp.server import Nayru
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 log = logging.getLogger("nayru.assist")
 
 YES, NO = "Yes", "No"
 TICK_SECONDS = 1.0
+DELETE_SECONDS = 30.0       # how long a deletion waits for another program to let go of the store
 
 
 class Assist:
@@ -283,26 +285,39 @@ class Assist:
         if self._store is None:
             return []
         limit = wanted.get("limit", 200)
-        rows = await asyncio.to_thread(self._store.select, state=str(wanted.get("state", "")),
-                                       limit=limit if isinstance(limit, int) else 200)
+        rows = await self._read_samples(self._store.select, state=str(wanted.get("state", "")),
+                                        limit=limit if isinstance(limit, int) and 0 < limit < 1 << 31 else 200)
         return [{"id": row.id, "kind": row.kind, "state": row.state, "created": row.created, "path": row.path,
-                 "maker": row.maker, "text": row.settled or row.accepted or row.offered} for row in rows]
+                 "maker": row.maker, "text": row.settled or row.accepted or row.offered} for row in rows or ()]
+
+    async def _read_samples(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """``read`` in a thread; None, and a word to the user, when the store cannot be read now."""
+        try:
+            return await asyncio.to_thread(read, *args, **kwargs)
+        except SampleError as error:
+            self._nayru.tell(str(error), types.MessageType.Error)
+            return None
 
     async def samples_show(self, sample_id: str) -> dict[str, Any] | None:
         if self._store is None:
             return None
-        row = await asyncio.to_thread(self._store.get, sample_id)
+        row = await self._read_samples(self._store.get, sample_id)
         if row is None:
             return None
-        history = await asyncio.to_thread(self._store.history, row.id)
-        return {**msgspec.to_builtins(row), "history": [list(one) for one in history]}
+        history = await self._read_samples(self._store.history, row.id)
+        return {**msgspec.to_builtins(row), "history": [list(one) for one in history or ()]}
 
     async def samples_delete(self, ids: list[str]) -> int:
         if self._store is None:
             return 0
         if self._events is not None:
             self._events.forget(ids)
-        gone = await asyncio.wrap_future(self._store.delete(ids))
+        try:
+            gone = await asyncio.wait_for(asyncio.wrap_future(self._store.delete(ids)), DELETE_SECONDS)
+        except (SampleError, TimeoutError) as error:
+            self._nayru.tell("Nothing was deleted: " + (str(error) or "another program holds the sample store; try "
+                                                       "again when it has ended"), types.MessageType.Error)
+            return 0
         try:
             trained = await asyncio.to_thread(forget_in_training, self._nayru.places.data_folder, ids)
         except ForgetError as error:

@@ -63,7 +63,7 @@ class _Document:
 
 class Events:
     """Watches offers and accepted text. ``clock`` gives seconds since 1970. ``ask_consent(workspace)`` asks the user
-    once: True, False, or None when it was not answered (asked again another time)."""
+    once: True, False, or None when it was not answered (nothing is kept, and asked again after the next start)."""
 
     def __init__(self, store: SampleStore | None, ask_consent: AskConsent, *, settle_seconds: float = 10.0,
                  clock: Callable[[], float] = time.time) -> None:
@@ -72,6 +72,7 @@ class Events:
         self._settle = settle_seconds
         self._clock = clock
         self._documents: dict[str, _Document] = {}
+        self._dismissed: set[str] = set()       # workspaces whose question was waved away in this run
         self._consent: dict[str, bool] = dict(store.consents()) if store is not None else {}
         self._waiting: dict[str, list[tuple[Sample, str]]] = {}     # accepted, while the question is open
         self._asking: dict[str, asyncio.Task[None]] = {}
@@ -216,6 +217,8 @@ class Events:
     def _keep(self, workspace: str, sample: Sample, text: str) -> None:
         """Write an accepted sample, asking for consent first where the user was never asked."""
         answer = self._consent.get(workspace)
+        if answer is None and workspace in self._dismissed:
+            return
         if answer is None:
             self._waiting.setdefault(workspace, []).append((sample, text))
             if workspace not in self._asking:
@@ -228,6 +231,7 @@ class Events:
             answer = await self._ask(workspace)
             waiting = self._waiting.pop(workspace, [])
             if answer is None or self._store is None:
+                self._dismissed.add(workspace)
                 return
             self._consent[workspace] = answer
             self._store.set_consent(workspace, answer)

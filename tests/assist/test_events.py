@@ -145,6 +145,17 @@ async def test_rejected_ignored_and_nothing_without_consent(store: SampleStore) 
     assert len(await refused.samples()) == 2
 
 
+async def test_a_question_waved_away_is_not_asked_again_in_this_run(store: SampleStore) -> None:
+    desk = Desk(store, "Main:\n", answer=None)
+    for line in ("    LDA $10\n", "    STA $11\n"):
+        desk.offer(line)
+        desk.edit(len(desk.text), len(desk.text), line)
+        assert await desk.samples() == []
+        desk.wait(30)
+        assert await desk.samples() == []
+    assert desk.asked == ["/ws"] and store.consent("/ws") is None
+
+
 async def test_no_means_no_byte_is_written(tmp_path: Path) -> None:
     store = SampleStore(tmp_path / "s.sqlite")
     desk = Desk(store, "Main:\n", answer=False)

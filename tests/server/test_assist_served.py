@@ -9,6 +9,7 @@ import pytest
 from lsprotocol import types
 from pygls.exceptions import JsonRpcRequestCancelled
 
+from nayru_lsp.samples import SampleStore
 from tests.server.editor import TIMEOUT, Editor
 
 # A program that says the same thing often, so that what comes next is beyond doubt.
@@ -95,6 +96,23 @@ async def test_no_is_no(vscode: Editor) -> None:
     vscode.save("main.asm")
     assert await vscode.client.workspace_execute_command_async(
         types.ExecuteCommandParams(command="nayru.samples.list")) == []
+
+
+async def test_commands_about_samples_say_what_the_store_suffers_from(vscode: Editor) -> None:
+    await vscode.start(options=OPTIONS)
+    await vscode.ready()
+    (vscode.home / "data" / "samples.sqlite").write_bytes(b"no database " * 99)
+
+    async def command(name: str, *arguments: Any) -> Any:
+        return await vscode.client.workspace_execute_command_async(
+            types.ExecuteCommandParams(command=f"nayru.samples.{name}", arguments=list(arguments)))
+
+    assert await command("list") == [] and await command("show", {"id": "1"}) is None
+    assert "is damaged" in (await vscode.hear(types.WINDOW_SHOW_MESSAGE)).message
+    for wrong in ({"ids": 5}, {"ids": "abc"}, {"uri": "x"}, 5, [[]]):
+        assert await command("delete", wrong) == 0
+    assert "set aside" in (await vscode.hear(types.WINDOW_SHOW_MESSAGE)).message
+    assert SampleStore(vscode.home / "data" / "samples.sqlite").tombstones() == frozenset()
 
 
 async def test_the_newest_request_wins_and_every_one_is_answered(vscode: Editor) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,14 @@ async def test_exit_without_shutdown(wire: Wire) -> None:
     await wire.initialize()
     wire.send({"method": "exit"})
     assert await asyncio.wait_for(wire.process.wait(), TIMEOUT) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX: signals")
+async def test_ctrl_c_ends_the_server(wire: Wire) -> None:
+    """The thread that reads stdin held it up, until somebody typed a line."""
+    await wire.initialize()
+    wire.process.send_signal(signal.SIGINT)
+    assert await asyncio.wait_for(wire.process.wait(), TIMEOUT) == -signal.SIGINT
 
 
 async def test_no_document_text_in_the_log(wire: Wire, tmp_path: Path) -> None:
