@@ -21,6 +21,7 @@ _PARAMETER = re.compile(r"<(\w+)>", re.ASCII)
 _HARMLESS = re.compile(r"[^:=%<!]*\Z")
 _MAKING_WORDS = re.compile(r"(?i)(?<!\w)(?:incsrc|macro|namespace|struct|function|global|pushns|pullns|endmacro)(?!\w)")
 _USE = re.compile(r"!\^*\{?(\w+)\}?", re.ASCII)
+_CALL = re.compile(r"%(\w+)\(([^%]*)\)\Z", re.ASCII)
 _SUB = re.compile(r"\.+\w+\Z", re.ASCII)
 _NAME = re.compile(r"\w+\Z", re.ASCII)
 MAX_NESTING = 6
@@ -45,6 +46,7 @@ class MadeNames:
                 self.namespaces |= index.namespaces
                 for name, arguments in index.calls:
                     self._calls.setdefault(name, []).append(arguments)
+        self._dependent = {maker.macro for maker in makers if maker.kind in ("parameter", "argument")}
         self._parameters: dict[str, list[str] | None] = {}
         self._harmless_defines: dict[str, bool] = {}
         self._exact: set[str] = set()
@@ -87,6 +89,10 @@ class MadeNames:
     def _arguments(self, macro: str, parameter: str) -> Iterator[str]:
         """Every text that is passed for a parameter; ":" (a harmful text) where that is not known."""
         names = self._parameter_list(macro)
+        if names is not None and not parameter.isidentifier():     # <0>, <...[i]>: any of the variadic ones
+            for arguments in self._calls.get(macro, ()):
+                yield from arguments
+            return
         if names is None or parameter not in names:
             yield ":"
             return
@@ -120,6 +126,10 @@ class MadeNames:
         """Can this text, put at the start of a statement, make no name?"""
         if _HARMLESS.match(text) and _MAKING_WORDS.search(text) is None:
             return True
+        called = _CALL.match(text)
+        if called is not None:      # a macro call as an argument: what its body makes by itself is counted anyway
+            return called.group(1) not in self._dependent and self._parameter_list(called.group(1)) is not None \
+                and _HARMLESS.match(called.group(2)) is not None
         plain = _USE.sub("", text)
         if depth > MAX_NESTING or not _HARMLESS.match(plain) or _MAKING_WORDS.search(plain):
             return False

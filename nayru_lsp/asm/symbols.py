@@ -58,7 +58,7 @@ _HOLE = re.compile(r"<[^<>\s]*>|!\^*\w+|!\{[^{}]*\}", re.ASCII)
 _MADE_LABEL = re.compile(r"[ \t]*#?((?:\w|\.|\?|<[^<>\s]*>|!\^*\w+|!\{[^{}]*\})+)(:?)(?=\s|\Z)", re.ASCII)
 _MADE_DEFINE = re.compile(r"![^ \t]+[ \t]+(?:=|\+=|:=|#=|\?=)(?=[ \t]|\Z)")
 _MADE_VALUE = re.compile(r"([^ \t=]+)[ \t]+=(?=[ \t]|\Z)")
-_LONE = re.compile(r"[A-Za-z]*\.?(?:!\{?(\w+)\}?|<(\w+)>)(?=[ \t.]|\Z)", re.ASCII)    # !x, <x>, LDA<x>
+_LONE = re.compile(r"[A-Za-z]*\.?(?:!\{?(\w+)\}?|<(\w+|\.\.\.\[[^<>]*\])>)(?=[ \t.]|\Z)", re.ASCII)    # !x, <x>, LDA<x>
 _CLOSER = re.compile(r"(?i)(?<![\w.!])end(?:if|while)(?!\w)")
 _PLAIN_TEXT = re.compile(r'"(?:[^"]|"")*"|\S+')
 
@@ -240,7 +240,7 @@ class _Reader:
             self.makers.add(ANY)
         elif lone.group(1) is not None:
             self.makers.add(Maker("define", lone.group(1)))
-        elif scope.macro and lone.group(2) in scope.parameters:
+        elif scope.macro and (lone.group(2) in scope.parameters or not lone.group(2).isidentifier()):
             self.makers.add(Maker("argument", lone.group(2), scope.macro_name))
         else:
             self.makers.add(ANY)

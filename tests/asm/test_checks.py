@@ -304,6 +304,8 @@ def test_nothing_is_said_about_what_could_have_been_made(text: str) -> None:
     # macros, defines and namespaces that cannot make the name do not hide a mistake
     "macro mk(n)\n<n>_ok:\nendmacro\n    %mk(Foo)\n    dw Foo_ok\n    JSR Nowhere\n;       ^^^^^^^ NAY401 Nowhere",
     "macro op(o)\n<o> $12\nendmacro\n    %op(LDA)\n    %op(STA)\n    JSR Nowhere\n;       ^^^^^^^ NAY401 Nowhere",
+    "macro one(a)\n    dw <a>\nendmacro\nmacro all(p)\n.p\n<p>\nendmacro\n    %all(%one($12))\n    JSR Nowhere\n"
+    ";       ^^^^^^^ NAY401 Nowhere",
     "!c = autoclean\n    !c JSL Start\n    JSR Nowhere\n;       ^^^^^^^ NAY401 Nowhere",
     "if 1 : NOP\n    JSR Nowhere\n;       ^^^^^^^ NAY401 Nowhere",
     "namespace A\nFoo: RTS\nnamespace off\n    JSR A_Fooo\n;       ^^^^^^ NAY401 A_Fooo",
