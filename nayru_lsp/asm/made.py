@@ -42,11 +42,13 @@ class MadeNames:
         makers: set[Maker] = set()
         for file in project.files.values():
             makers |= file.makers
-            for _, _, index in file.indexes:
-                self.namespaces |= index.namespaces
-                for name, arguments in index.calls:
-                    self._calls.setdefault(name, []).append(arguments)
+            self.namespaces |= file.namespaces
         self._dependent = {maker.macro for maker in makers if maker.kind in ("parameter", "argument")}
+        if self._dependent:
+            for file in project.files.values():
+                for name, arguments in file.calls:
+                    if name in self._dependent:
+                        self._calls.setdefault(name, []).append(arguments)
         self._parameters: dict[str, list[str] | None] = {}
         self._harmless_defines: dict[str, bool] = {}
         self._exact: set[str] = set()
