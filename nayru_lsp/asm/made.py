@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from nayru_lsp.asm.statements import Memo
 from nayru_lsp.asm.symbols import ANY, Maker
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ _CALL = re.compile(r"%(\w+)\(([^%]*)\)\Z", re.ASCII)
 _SUB = re.compile(r"\.+\w+\Z", re.ASCII)
 _NAME = re.compile(r"\w+\Z", re.ASCII)
 MAX_NESTING = 6
+_plain: Memo[str, bool] = Memo(
+    lambda text: _HARMLESS.match(text) is not None and _MAKING_WORDS.search(text) is None, 50_000)
 
 
 def made_from(file: ParsedFile) -> tuple[object, ...]:
@@ -126,7 +129,7 @@ class MadeNames:
 
     def _harmless(self, text: str, depth: int) -> bool:
         """Can this text, put at the start of a statement, make no name?"""
-        if _HARMLESS.match(text) and _MAKING_WORDS.search(text) is None:
+        if _plain(text):
             return True
         called = _CALL.match(text)
         if called is not None:      # a macro call as an argument: what its body makes by itself is counted anyway
