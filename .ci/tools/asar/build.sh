@@ -2,7 +2,10 @@
 # Asar 1.91 as .tools/lib/libasar.so, compiled from the sources that the crate asar-snes carries (tests and CI only).
 . "$(dirname "$0")/../common.sh"
 begin lib/libasar.so
-command -v cargo >/dev/null || apt cargo
+# Debian's plain cargo can be too old for what bindgen asks for; cargo-web is the one its browsers are built with.
+if ! command -v cargo; then
+  if apt_has cargo-web; then apt cargo-web rustc-web; else apt cargo; fi
+fi
 apt libclang-dev cmake g++
 build=$TOOLS/build/asar
 mkdir -p "$build"

@@ -6,9 +6,12 @@ begin vscode/node_modules/code-server/out/node/entry.js
 [ "$(uname -s)" = Linux ] || stop "this recipe is for Debian or Ubuntu; elsewhere the VS Code test skips"
 need_node
 packages=(ripgrep libkrb5-dev libx11-dev libxkbfile-dev pkg-config g++ make fonts-dejavu-core)
-# Ubuntu's `chromium-browser` only points to another store; there a Chromium or Chrome that is already installed serves.
+# Ubuntu has no Chromium package (its own comes as a snap): there any Chromium or Chrome that is installed already serves.
 browser() { command -v chromium || command -v google-chrome || command -v chrome; }
-browser || packages+=(chromium)
+if ! browser; then
+  apt_has chromium || stop "no Chromium or Chrome on the PATH: sudo snap install chromium"
+  packages+=(chromium)
+fi
 apt "${packages[@]}"
 browser >/dev/null || stop "no chromium on the PATH: sudo apt-get install chromium"
 
