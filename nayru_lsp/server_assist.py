@@ -222,9 +222,10 @@ class Assist:
             return None
         if self._models is None:
             return None
-        found = await nayru.schedule.newest(
-            ("inline", file.path), self._models.completer.complete(snapshot, file.path, offset, invoked),
-            deadline=user.ollama.complete_timeout + 1)
+        completer = self._models.completer
+        found = await nayru.schedule.newest(    # the completer keeps its own time, and says so: it comes first
+            ("inline", file.path), completer.complete(snapshot, file.path, offset, invoked),
+            deadline=completer.patience(invoked) + 2)
         if found is None:
             return None
         nayru.status("ready" if found.offers else "silent", model=found.provider or None, reason=found.reason,

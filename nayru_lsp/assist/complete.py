@@ -172,9 +172,12 @@ class Completer:
             gathered = await context.gathered(snapshot, file, offset, self._plugins, CONTEXT_DEADLINE)
             tokens = prompt.prompt_tokens(self._config.ollama.num_ctx) * context.FRAGMENT_SHARE
             fragments = self._ledger.take(file.path, gathered, tokens=int(tokens))
-        deadline = self._config.ollama.complete_timeout + (PATIENCE_SECONDS if invoked else 0)
         return await provider.complete(CompletionRequest(
-            snapshot, file.path, offset, self._config.ghost.max_lines, deadline, fragments))
+            snapshot, file.path, offset, self._config.ghost.max_lines, self.patience(invoked), fragments))
+
+    def patience(self, invoked: bool) -> float:
+        """Seconds that one request may take, a model being loaded included."""
+        return self._config.ollama.complete_timeout + (PATIENCE_SECONDS if invoked else 0)
 
     async def _judged(self, snapshot: Snapshot, file: ParsedFile, offset: int, candidates: tuple[Candidate, ...]) -> (
             tuple[tuple[Offer, ...], str]):

@@ -1,12 +1,14 @@
 """Candidate text -> Verdict: what our own analysis and the plugins say of it, in its place.
 
 Our own judge objects to what is certainly wrong: words it does not know, modes a mnemonic does not have, immediates of
-the other width, names that nothing defines or could make, an ``org`` that no ROM byte answers to, labels defined twice,
-blocks left open. Asar (a plugin) judges too where it is there in time; when it is late or absent the verdict says so.
+the other width, characters that cannot be seen, names that nothing defines or could make, an ``org`` that no ROM byte
+answers to, labels defined twice, blocks left open. Asar (a plugin) judges too where it is there in time; when it is
+late or absent the verdict says so.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 
@@ -41,6 +43,8 @@ from nayru_lsp.snapshot import Snapshot
 
 OWN = "nayru"
 _UNIT = {"db": 1, "dw": 2, "dl": 3, "dd": 4}
+# Control characters, halves of surrogate pairs, and what makes text read in another order than it is assembled.
+_UNSHOWN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _CLOSERS = {closer: opener for opener, closer in OPENERS.items()}
 _SIZELESS = frozenset({"{", "}", "print", "warn", "assert", "namespace", "pushns", "pullns", "global", "undef", "check",
                        "warnings", "optimize", "dpbase", "bank", "function", "arch"})
@@ -106,6 +110,9 @@ def judge(project: Project, file: ParsedFile, span: Span, text: str) -> Verdict:
     reasons.extend(_origins(project, file, lines))
     reasons.extend(_blocks(lines))
     reasons.extend(_twice(project, file, span, index, first, start, end))
+    for found in _UNSHOWN.finditer(text):
+        reasons.append((start + found.start(), start + found.end(), "NAY001",
+                        f"U+{ord(found[0]):04X} has no place in a source"))
     clipped = sorted((max(0, low - start), min(len(text), high - start), code, message)
                      for low, high, code, message in reasons if high > start and low < end)
     size, cycles = _cost(lines, states, start, end) if not clipped else (None, None)

@@ -226,3 +226,9 @@ async def test_the_real_asar_judges_too(monkeypatch: pytest.MonkeyPatch) -> None
         assert not worse.ok and worse.good == 4 and worse.judges[1].startswith("asar"), worse
     finally:
         await plugins.close()
+
+
+@pytest.mark.parametrize("char", ["\0", "\x1b", "\x85", "\u202e", "\ud800"])
+def test_what_cannot_be_seen_is_held_back(char: str) -> None:
+    check_verdict(f"STZ $10\n    STA $12 ; a{char}b\n    RTS", "NAY001", good="STZ $10\n")
+    check_verdict("STZ $10 ; caf\u00e9 \u306b \U0001f600 \ufffd\tx\r\n    RTS")

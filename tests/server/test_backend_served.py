@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from lsprotocol import types
 
-from tests.assist.fake_ollama import Call, fake_ollama
+from tests.assist.fake_ollama import Call, _loads, fake_ollama
 from tests.ollama_server import OllamaServer, ollama_server
 from tests.server.editor import TIMEOUT, Editor
 
@@ -99,6 +100,31 @@ async def test_a_hung_backend_costs_no_answer(vscode: Editor) -> None:
         await vscode.hear("nayru/status", lambda status: "'silent'" in repr(status))
         hover = await vscode.client.text_document_hover_async(types.HoverParams(**vscode.at("main.asm", 3, 5)))
         assert hover is not None
+
+
+async def test_asked_for_by_hand_a_loading_model_is_waited_for(vscode: Editor) -> None:
+    """Longer than `complete_timeout`: the server's own deadline once came first, and gave no reason either."""
+    async def answer(call: Call) -> None:
+        await call.begin()
+        await call.part("LDA.b #$0F\n")
+        await call.done()
+
+    async with fake_ollama(answer) as fake:
+        quick, now = fake.answer, time.perf_counter
+
+        async def slow_to_load(call: Call) -> None:
+            if _loads(call):
+                await asyncio.sleep(2.5)
+            await quick(call)
+
+        fake.answer = slow_to_load              # type: ignore[method-assign]
+        await started(vscode, TEXT, fake.url, complete_timeout=0.3)
+        by_hand = at_end(vscode, TEXT)
+        by_hand.context.trigger_kind = types.InlineCompletionTriggerKind.Invoked
+        begun = now()
+        found = await asyncio.wait_for(vscode.client.text_document_inline_completion_async(by_hand), TIMEOUT)
+        assert isinstance(found, types.InlineCompletionList) and found.items[0].insert_text == "LDA.b #$0F"
+        assert now() - begun > 2
 
 
 async def test_six_quick_keys_make_one_call(vscode: Editor) -> None:
