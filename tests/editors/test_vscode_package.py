@@ -29,8 +29,8 @@ OWN: dict[str, dict[str, Any]] = {
         "description": "Absolute path of the `nayru` command. Empty: the active Python environment's, else PATH's."},
     "nayru.project": {
         "type": "object", "default": {}, "scope": "resource",
-        "description": "The project, with the keys of nayru.toml (roots, include_paths, defines, base_image, ...), laid "
-                       "over that file. The file is the better place: every editor reads it."},
+        "description": "The project, with the keys of nayru.toml (roots, include_paths, defines, base_image, ...), "
+                       "laid over that file. The file is the better place: every editor reads it."},
 }
 
 
@@ -101,12 +101,12 @@ def test_the_grammar_knows_every_mnemonic() -> None:
 
 def test_where_the_server_is_found(tmp_path: Path) -> None:
     node = str(require("node"))
-    esbuild = EXTENSION / "node_modules" / ".bin" / "esbuild"
-    if not esbuild.exists():
+    if not (EXTENSION / "node_modules" / "esbuild").exists():
         missing("vscode", "the extension's build tools are not installed; `make tools` brings them")
     made = tmp_path / "find.cjs"
-    subprocess.run([str(esbuild), "src/find.ts", "--bundle", "--platform=node", "--format=cjs", f"--outfile={made}",
-                    "--log-level=warning"], cwd=EXTENSION, check=True, timeout=60)
+    bundle = ("import { build } from 'esbuild'; await build({ entryPoints: ['src/find.ts'], bundle: true, "
+              f"platform: 'node', format: 'cjs', outfile: {json.dumps(str(made))}, logLevel: 'warning' }})")
+    subprocess.run([node, "--input-type=module", "-e", bundle], cwd=EXTENSION, check=True, timeout=60)
     done = subprocess.run([node, "--test", "test/find.test.mjs"], cwd=EXTENSION, capture_output=True, text=True,
                           timeout=60, env={**os.environ, "NAYRU_FIND": str(made)})
     assert done.returncode == 0, done.stdout + done.stderr
