@@ -15,7 +15,7 @@ from nayru_lsp.asm.facts import FactTable
 from nayru_lsp.asm.parser import parse_text
 from nayru_lsp.asm.project import Project
 from nayru_lsp.asm.text import SourceText
-from nayru_lsp.assist import local_rank
+from nayru_lsp.assist import local_predict, local_rank
 from nayru_lsp.assist.local import LocalProvider, changed_lines
 from nayru_lsp.assist.local_candidates import gather, place_at
 from nayru_lsp.assist.local_index import split_lines
@@ -79,11 +79,20 @@ def test_operands_are_substituted() -> None:
     assert text == "    dw Actor9_Main"
 
 
-def test_several_lines_until_the_return() -> None:
-    project = "\n".join(ROUTINE.format(n=n) for n in range(60))
-    text, probability = best("Actor99:\n    LDA !state99,X\n    ASL A\n    TAX\n    JSR (.table,X)\n|", project)
-    assert text.split("\n") == ["    PLB", "    RTL"]     # and nothing behind the return
-    assert probability >= 0.5
+@pytest.mark.parametrize(("probability", "lines"), [
+    (0.95, ["    JSR (.table,X)", "    PLB", "    RTL"]),       # nothing behind the return
+    (0.75, ["    JSR (.table,X)", "    PLB"]),                  # 0.75 * 0.75 is above a half, a third factor not
+    (0.69, ["    JSR (.table,X)"]),
+])
+def test_how_far_a_suggestion_goes(probability: float, lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def sure(*arguments: object, **options: object) -> list[local_rank.Ranked]:
+        first, *rest = rank(*arguments, **options)      # type: ignore[arg-type]
+        return [first._replace(probability=probability), *rest]
+
+    monkeypatch.setattr(local_predict, "rank", sure)
+    text, whole = best("Actor9:\n    PHB\n    PHK\n    PLB\n    LDA !state9,X\n    ASL A\n    TAX\n|")
+    assert text.split("\n") == lines
+    assert whole == pytest.approx(probability ** len(lines))
 
 
 def test_a_finished_line_is_followed_by_the_next() -> None:
