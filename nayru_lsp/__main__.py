@@ -271,12 +271,15 @@ def _check(arguments: argparse.Namespace) -> int:
     where, user = _user(arguments)
     plugins = load_plugins(where, user)
     found: list[dict[str, Any]] = []
+    rootless: list[str] = []
     for given in arguments.paths:
         path = normal(given)
         if not os.path.exists(path):
             raise _Usage(f"{given}: no such file or folder")
         snapshot, reading, folder = load(path, user, plugins, lambda text: print(f"nayru: {text}", file=sys.stderr))
         wanted = None if os.path.isdir(path) else path
+        if not (snapshot.project.roots if wanted is None else snapshot.project.roots_of(wanted)):
+            rootless.append(given)
         problems = asyncio.run(_problems(snapshot, reading, plugins, wanted))
         found += [_plain_problem(snapshot.project, folder, problem) for problem in problems
                   if wanted in (None, problem.path) and (wanted or problem.path.startswith(path.rstrip("/") + "/"))]
@@ -287,7 +290,18 @@ def _check(arguments: argparse.Namespace) -> int:
             print(f"{one['file']}:{one['line']}:{one['column']}: {one['severity']}: {one['message']} [{one['code']}]")
         errors = sum(one["severity"] == "error" for one in found)
         print(f"{errors} error{'s' * (errors != 1)}, {len(found) - errors} other", file=sys.stderr)
+        _print_judges(plugins, rootless, len(arguments.paths))
     return int(any(one["severity"] == "error" for one in found))
+
+
+def _print_judges(plugins: Plugins, rootless: list[str], asked: int) -> None:
+    """Who judged beside ourselves, and who could not: no problems found is only as good as its judges."""
+    if plugins.has("nayru_validate"):
+        if rootless:
+            print(f"the assembler is not run on {', '.join(rootless)}: no root file reaches it", file=sys.stderr)
+        if len(rootless) < asked:
+            for _, text in plugins.call_each("nayru_status"):
+                print(text, file=sys.stderr)
 
 
 async def _problems(snapshot: Snapshot, reading: dict[str, tuple[Problem, ...]], plugins: Plugins,

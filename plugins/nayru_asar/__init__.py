@@ -37,7 +37,9 @@ async def nayru_validate(snapshot: Snapshot, root: Root) -> list[Problem]:
 async def nayru_verify(snapshot: Snapshot, file: ParsedFile, span: Span, text: str, deadline: float) -> Verdict | None:
     try:
         return await verify(asar, snapshot, file, span, text, deadline)
-    except (Absent, WorkerError):       # absent, late or dead: our own analysis decides alone
+    except Absent as error:             # our own analysis decides alone, and the verdict says why
+        return Verdict(ok=True, good=len(text), judges=(), absent=(f"asar: {str(error).partition(';')[0]}",))
+    except WorkerError:                 # late or dead
         return None
 
 

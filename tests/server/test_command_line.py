@@ -209,3 +209,15 @@ def test_everything_goes_from_a_damaged_store(run: Any, tmp_path: Path) -> None:
     assert "is damaged" in run("samples", code=2).stderr
     assert run("samples", "delete", "--all").stdout == "deleted 0\n"
     assert [one.name for one in data.iterdir()] == ["samples.sqlite"] and run("samples").stdout == ""
+
+
+def test_an_all_clear_names_who_did_not_judge(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "main.asm").write_text("lorom\norg $8000\n; Multiply two unsigned 16-bit numbers\n")
+    (tmp_path / "lone.asm").write_text("nop\n")
+    (tmp_path / "home" / "config").mkdir(parents=True)
+    (tmp_path / "home" / "config" / "config.toml").write_text("[asar]\nlibrary = '/absent/libasar.so'\n")
+    told = run("check", "main.asm", "lone.asm", NAYRU_PLUGINS="asar").stderr
+    assert "Asar: the setting asar.library names /absent/libasar.so, which is no file" in told
+    assert "the assembler is not run on lone.asm: no root file reaches it" in told
+    told = run("generate", "main.asm:3", NAYRU_PLUGINS="asar").stderr
+    assert "judged by nayru, not by asar: the setting asar.library names /absent/libasar.so" in told
