@@ -16,7 +16,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -108,13 +108,15 @@ class Plugins:
     # --- loading -----------------------------------------------------------------------------------------------
 
     @staticmethod
-    def load(names: Iterable[str] | None = None, modules: Mapping[str, Any] | None = None) -> Plugins:
+    def load(names: Collection[str] | None = None, modules: Mapping[str, Any] | None = None) -> Plugins:
         """Load the installed plugins called ``names`` (None: all), and ``modules`` (name -> module) as they are."""
         plugins = Plugins()
         for entry in _entries(names):
             plugins._load(entry.name, entry.dist.version if entry.dist else "", entry.load)
         for name, module in (modules or {}).items():
             plugins._load(name, "", partial(_same, module))
+        for name in sorted(set(names or ()) - _installed()):
+            plugins._left_out(plugins.records.setdefault(name, Record(name, "")), "is not installed")
         return plugins
 
     def _load(self, name: str, version: str, load: Callable[[], Any]) -> None:
@@ -301,6 +303,10 @@ class Plugins:
 
 def _same(module: Any) -> Any:
     return module
+
+
+def _installed() -> set[str]:
+    return {entry.name for entry in entry_points(group=GROUP)}
 
 
 def _entries(names: Iterable[str] | None) -> list[EntryPoint]:

@@ -152,6 +152,9 @@ def test_names_and_environment_limit_what_is_loaded(monkeypatch: pytest.MonkeyPa
     assert not Plugins.load().records
     monkeypatch.setenv("NAYRU_PLUGINS", "no such plugin")
     assert not Plugins.load().records
+    monkeypatch.delenv("NAYRU_PLUGINS")
+    record = Plugins.load(["snse"]).records["snse"]         # a slip in config.toml must not go unnoticed
+    assert record.state == "failed" and list(record.failures) == ["is not installed"]
 
 
 def test_trace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
