@@ -1,7 +1,8 @@
 """``make bench``: the budgets of speed and memory, measured on this machine in one run.
 
 Where there is a peer the figure is a ratio (our time over a bare call's, our index over one scan with `re`); absolute
-times are this machine's. ``ARGS="--only keys"`` runs a part: start, keys, judge, backend, index.
+times are this machine's. ``ARGS="--only keys"`` runs a part: start, keys, judge, backend, samples,
+index.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from nayru_lsp.assist.complete import Completer
 from nayru_lsp.assist.verify import verify
 from nayru_lsp.config import Config, GhostConfig, UserConfig
 from nayru_lsp.plugins import Plugins
+from nayru_lsp.samples import Sample, SampleStore
 from nayru_lsp.snapshot import Client, Snapshot
 from tests.kit import find_part
 from tests.server.editor import Editor
@@ -267,6 +269,25 @@ async def bare_call(url: str, model: str, prompt: str, options: dict[str, Any]) 
             "model": model, "prompt": prompt, "raw": True, "stream": False, "options": options, "keep_alive": "30m"})
 
 
+async def samples(folder: Path) -> list[Row]:
+    """How long until an accepted edit is on the disk, and how long a deletion takes."""
+    store = SampleStore(folder / "samples.sqlite")
+    taken = []
+    for number in range(60):
+        sample = Sample(id=f"{number:032x}", kind="ghost", state="accepted", created=time.time(), workspace="/bench",
+                        path="/bench/a.asm", offered="    LDA.w #$1234", accepted="    LDA.w #$1234",
+                        prefix="x" * 4_000, suffix="y" * 4_000, prompt="z" * 9_000, consent=1.0)
+        begun = time.perf_counter()
+        await asyncio.wrap_future(store.put(sample, "accepted", sample.accepted))
+        taken.append(time.perf_counter() - begun)
+    begun = time.perf_counter()
+    await asyncio.wrap_future(store.delete([f"{number:032x}" for number in range(10)]))
+    gone = time.perf_counter() - begun
+    store.close()
+    return [("an accepted edit on the disk", spread(taken), "<= 200 ms", within(taken, None, 200)),
+            ("ten of 60 samples deleted for good", f"{1000 * gone:.0f} ms", "quoted", None)]
+
+
 FLOOR = re.compile(
     r"(?m)^[ \t]*(?:([A-Za-z_]\w*):|(\.+\w+)|([A-Za-z_]\w*)[ \t]+=|(!\w+)[ \t]+[+:#?]?=|macro[ \t]+(\w+)"
     r"|incsrc[ \t]+(\S+))")
@@ -295,7 +316,8 @@ async def index(folder: Path) -> list[Row]:
 
 
 PARTS: dict[str, Callable[[Path], Awaitable[list[Row]]]] = {
-    "start": start, "keys": keys, "judge": judge, "backend": backend, "index": index}
+    "start": start, "keys": keys, "judge": judge, "backend": backend, "samples": samples,
+    "index": index}
 
 
 def main() -> int:
