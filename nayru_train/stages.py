@@ -229,6 +229,8 @@ def register(run: Run) -> dict[str, Any]:
         ollama.copy(models[settings.export.serve][0], name)
     now = registry.current(book, alias)
     parent = now.version if now is not None and now.version else base
+    if parent == name:      # registered anew after its own promotion: it is still compared with what stood before
+        parent = book.versions[name].parent
     stamp = run.path("manifest.json").stat().st_mtime
     book.versions[base] = registry.Version(base, "", "", "merged", {"merged": [base, base_digest]}, zero, stamp,
                                            outcome="base")

@@ -63,11 +63,12 @@ WORDS = ("Amber", "Birch", "Cedar", "Delta", "Ember", "Frost", "Grove", "Haven",
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store as the editor leaves it after a session: 40 accepted and settled lines of a project of its own."""
+    """A store as the editor leaves it after a session: 40 accepted and settled lines of a project of its own, whose
+    rooms have each their spell."""
     path = tmp_path_factory.mktemp("store") / "samples.sqlite"
     samples = SampleStore(path)
     for number in range(40):
-        room, spell = WORDS[number % 10], WORDS[(7 * number + number // 10 + 3) % 10]
+        room, spell = WORDS[number % 10], WORDS[(7 * number + 3) % 10]
         samples.put(Event(
             id=f"event{number:02}", kind="ghost", state="settled", created=float(number), consent=1.0, licence="MIT",
             workspace="/home/u/hack", path=f"/home/u/hack/{room.lower()}.asm", maker="local", settled_at=1.0,
@@ -79,8 +80,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def better(shuffled: Run, small: tuple[str, ...], store: Path) -> Run:
-    return retrain(small, "better", "collect.use_store=true", f"collect.store={store}", "prepare.repeat_samples=3")
+def better_settings(small: tuple[str, ...], store: Path) -> tuple[str, ...]:
+    return (*small, "collect.use_store=true", f"collect.store={store}", "prepare.repeat_samples=4")
+
+
+@pytest.fixture(scope="module")
+def better(shuffled: Run, better_settings: tuple[str, ...]) -> Run:
+    return retrain(better_settings, "better")
 
 
 @pytest.fixture(scope="module")
@@ -181,9 +187,9 @@ def test_accepted_lines_are_known_to_the_new_version(better: Run, ollama_url: st
     assert {row[2] for row in manifest.read(better.path("manifest.json"))["rows"]} > set(rows)
 
 
-def test_done_stages_are_not_done_again(better: Run, small: tuple[str, ...],
+def test_done_stages_are_not_done_again(better: Run, better_settings: tuple[str, ...],
                                         capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["retrain", "--rehearsal", "--run", "better", *small]) == 0
+    assert main(["retrain", "--rehearsal", "--run", "better", *better_settings]) == 0
     assert capsys.readouterr().err.count("done before") == len(STAGES)
 
 
