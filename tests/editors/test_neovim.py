@@ -54,6 +54,10 @@ def test_it_attaches_to_asar_sources_only(seen: dict[str, object]) -> None:
     assert seen["filetype"] == "asm65816" and seen["attached"], seen
 
 
+def test_a_buffer_opened_again_has_its_keys(seen: dict[str, object]) -> None:
+    assert seen["keys_again"] is True, seen
+
+
 def test_diagnostics_hover_definition_completion(seen: dict[str, object]) -> None:
     assert "A is 8-bit here" in str(seen["diagnostic"]), seen
     assert seen["repaired"] is True

@@ -45,6 +45,13 @@ local function run()
   seen.filetype = vim.bo.filetype
   step("attached", function() return client() and client().initialized end)
 
+  -- closed and opened again: `:bdelete` takes a buffer's keys away
+  vim.cmd.bdelete()
+  vim.cmd.edit(vim.fn.fnameescape(vim.env.NAYRU_WORKSPACE .. "/boot.asm"))
+  step("keys_again", function()
+    return vim.iter(vim.api.nvim_buf_get_keymap(0, "i")):any(function(one) return one.lhs == "<Tab>" end)
+  end)
+
   -- a mistake: 16 bits written where A has 8
   local row = line_of("LDA #$80")
   vim.api.nvim_buf_set_lines(0, row - 1, row, false, { "    LDA.w #$80" })

@@ -190,6 +190,11 @@ local function map(buffer, key, run, what)
 end
 
 function M.attach(client, buffer, keys)
+  -- `:bdelete` takes the keys away but keeps the buffer: they are set at each attachment.
+  map(buffer, keys.accept, function() M.accept() end, "Accept the suggestion")
+  map(buffer, keys.accept_word, function() M.accept("word") end, "Accept the next word of the suggestion")
+  map(buffer, keys.accept_line, function() M.accept("line") end, "Accept the next line of the suggestion")
+  map(buffer, keys.dismiss, M.dismiss, "Dismiss the suggestion")
   if states[buffer] then
     states[buffer].client = client
     return
@@ -222,10 +227,6 @@ function M.attach(client, buffer, keys)
       states[buffer] = nil
     end,
   })
-  map(buffer, keys.accept, function() M.accept() end, "Accept the suggestion")
-  map(buffer, keys.accept_word, function() M.accept("word") end, "Accept the next word of the suggestion")
-  map(buffer, keys.accept_line, function() M.accept("line") end, "Accept the next line of the suggestion")
-  map(buffer, keys.dismiss, M.dismiss, "Dismiss the suggestion")
 end
 
 return M
