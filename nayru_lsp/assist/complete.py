@@ -181,23 +181,24 @@ class Completer:
 
     async def _judged(self, snapshot: Snapshot, file: ParsedFile, offset: int, candidates: tuple[Candidate, ...]) -> (
             tuple[tuple[Offer, ...], str]):
-        """The first candidate of which something good is left, and why the others are not shown."""
-        why = "the model has no suggestion here"
+        """The first candidate of which something good is left; or none, and why the best one is not shown."""
+        whys: list[str] = []
         for candidate in candidates:
             if candidate.confidence is not None and candidate.confidence < self._config.ghost.threshold:
-                why = f"not sure enough ({candidate.confidence:.0%} < {self._config.ghost.threshold:.0%})"
+                whys.append(f"not sure enough ({candidate.confidence:.0%} < {self._config.ghost.threshold:.0%})")
                 continue
             text = trimmed(file, offset, candidate.text, self._config.ghost.max_lines)
             if not text.strip():
-                why = "the suggestion only repeats what is there"
+                whys.append("the suggestion only repeats what is there")
                 continue
             span = Span(offset, offset)
             text, verdict, why = await self._good(snapshot, file, span, text)
             if not text:
+                whys.append(why)
                 continue
             offer = Offer(new_id(), "ghost", file.path, span, text, verdict, candidate)
             return (offer,), ""
-        return (), why
+        return (), whys[0] if whys else "the model has no suggestion here"
 
     async def _good(self, snapshot: Snapshot, file: ParsedFile, span: Span, text: str) -> tuple[str, Verdict, str]:
         """The longest beginning of ``text``, in whole lines, that its judges pass; "" with the reason where none is."""

@@ -215,6 +215,15 @@ async def test_the_predictor_speaks_from_its_threshold_on() -> None:
     assert not found.offers and found.reason == "not sure enough (49% < 50%)"
 
 
+async def test_the_reason_is_the_best_candidates() -> None:
+    """A sure suggestion that is held back is no "not sure enough": that was said of the unlikely ones behind it."""
+    class Several(Says):
+        async def complete(self, request: CompletionRequest) -> tuple[Candidate, ...]:
+            return Candidate("JSR Nowhere", "local", 0.9), Candidate("INX", "local", 0.01)
+    found = await ghost(SOURCE, Several(""))
+    assert not found.offers and found.reason == "held back by nayru: there is no label Nowhere in this project"
+
+
 # --- what is left of an answer ---------------------------------------------------------------------------------
 
 async def test_nothing_bad_is_shown() -> None:
