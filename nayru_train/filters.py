@@ -21,6 +21,7 @@ Filter = Callable[[Mapping[str, Any]], "str | Awaitable[str | None] | None"]
 MOST_TARGET_LINES = 200
 RUN = 6             # this many neighbouring code lines in common with an eval task count as contamination
 FILTER_SECONDS = 10.0
+RUBBISH = msgspec.to_builtins(Sample(kind="generation", target="Rubbish:\n    NOTCODE #$12\n"))
 
 
 class Drop(NamedTuple):
@@ -49,11 +50,15 @@ def own_reason(sample: Sample) -> str:
 def judge(samples: Sequence[Sample], deleted: frozenset[str], plugins: Plugins | None,
           ) -> tuple[list[Sample], list[Drop], list[str]]:
     """(kept, drops, names of the filters that judged). ``deleted``: ids of the store that the user deleted. Plugin
-    filters judge what people or models wrote (store, JSONL), not checkouts, whose lines stand in assembled projects."""
+    filters judge what people or models wrote (store, JSONL), not checkouts, whose lines stand in assembled projects.
+
+    A filter that lets `RUBBISH` pass is asked all the same, but is not named among those that judged: Asar may be
+    absent, and what nobody looked at must not count as good."""
     kept: list[Sample] = []
     drops: list[Drop] = []
     filters: dict[str, Filter] = dict(plugins.filters) if plugins is not None else {}
     with asyncio.Runner() as runner:
+        judged = [name for name, one in filters.items() if runner.run(_asked(name, one, RUBBISH))]
         for sample in samples:
             reason = "deleted by the user" if sample.origin in deleted or sample.id in deleted else own_reason(sample)
             if not reason and sample.source in ("store", "jsonl"):
@@ -68,7 +73,7 @@ def judge(samples: Sequence[Sample], deleted: frozenset[str], plugins: Plugins |
                 kept.append(sample)
         if plugins is not None:
             runner.run(plugins.close())
-    return kept, drops, ["own", *filters]
+    return kept, drops, ["own", *judged]
 
 
 class Judge:
@@ -77,6 +82,8 @@ class Judge:
     def __init__(self, plugins: Plugins) -> None:
         self._plugins = plugins
         self._runner = asyncio.Runner()
+        self._able = {name: one for name, one in plugins.filters.items()
+                      if self._runner.run(_asked(name, one, RUBBISH))}
 
     def __enter__(self) -> Judge:
         return self
@@ -86,10 +93,10 @@ class Judge:
         self._runner.close()
 
     def __call__(self, code: str) -> bool | None:
-        plain = msgspec.to_builtins(Sample(kind="generation", target=code))
-        if not self._plugins.filters:
+        if not self._able:
             return None
-        return not any(self._runner.run(_asked(name, one, plain)) for name, one in self._plugins.filters.items())
+        plain = msgspec.to_builtins(Sample(kind="generation", target=code))
+        return not any(self._runner.run(_asked(name, one, plain)) for name, one in self._able.items())
 
 
 async def _asked(name: str, one: Filter, sample: Mapping[str, Any]) -> str:

@@ -33,6 +33,9 @@ def prepare(samples: Sequence[Sample], families: dict[str, str], base: Sequence[
     kept, drops, judges = filters.judge(joined, deleted, plugins)
     kept, twins = filters.without_duplicates(kept, config.near_duplicate)
     drops += twins
+    for name in sorted(set(plugins.filters) - set(judges)):
+        told = "; ".join(str(status) for _, status in plugins.call_each("nayru_status") if status)
+        say("prepare", f"the filter '{name}' does not judge here, rows are kept unjudged ({told or 'no reason given'})")
     say("prepare", f"{len(samples)} samples, {len(kept)} left after filters ({', '.join(judges)}) and duplicates")
 
     # The split, by family. Only lines of checkouts are held back.

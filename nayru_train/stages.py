@@ -101,7 +101,7 @@ def prepare_rows(run: Run) -> dict[str, Any]:
     deleted = frozenset(msgspec.json.decode(run.path("collect", "deleted.json").read_bytes(), type=list[str]))
     record = prepare.prepare(samples, families, base, deleted, run.path("prepare"), run.config.prepare,
                              run.config.collect.rows_per_project, run.config.seed,
-                             configuration.user_settings(), str(run.data))
+                             configuration.user_settings(), str(configuration.home("data")))
     rows = manifest.rows(read_samples(run.path("prepare", "train.jsonl")))
     run.path("prepare", "rows.json").write_bytes(canonical(rows))
     return record
@@ -312,7 +312,8 @@ def evaluate(run: Run) -> dict[str, Any]:
         for version in (before, after):
             exact[version.name] = _exact(run, ollama, version, test)
         if settings.library_tasks:
-            plugins = prepare.load_plugins(run.config.prepare, configuration.user_settings(), str(run.data))
+            plugins = prepare.load_plugins(run.config.prepare, configuration.user_settings(),
+                                           str(configuration.home("data")))
             with filters.Judge(plugins) as judge:
                 for version in (before, after):
                     library[version.name] = tasks.ask(ollama, version.model, tasks.library_tasks(), 4096,

@@ -245,6 +245,33 @@ def test_plugin_filters_judge_and_fail_closed() -> None:
     assert not kept and "could not judge" in drops[0].reason
 
 
+def test_what_nobody_looked_at_is_not_called_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asar absent: its filter lets everything pass, and must not be named as a judge or counted as "assembles"."""
+    from nayru_lsp.config import UserConfig
+
+    monkeypatch.setenv("NAYRU_ASAR", str(tmp_path / "absent.so"))
+    config = PrepareConfig(plugins=("asar",))
+    bad = row(target="    NOTCODE #$12")
+    kept, _, judges = filters.judge([bad], frozenset(), prepare.load_plugins(config, UserConfig(), str(tmp_path)))
+    assert kept == [bad] and judges == ["own"]
+    with filters.Judge(prepare.load_plugins(config, UserConfig(), str(tmp_path))) as judge:
+        assert judge("Foo:\n    RTS\n") is None
+
+
+def test_asar_judges_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nayru_lsp.config import UserConfig
+    from tests.kit import require
+
+    monkeypatch.setenv("NAYRU_ASAR", str(require("asar")))
+    config = PrepareConfig(plugins=("asar",))
+    good, bad = row(target="    LDA.w Elsewhere,x"), row(target="    LDQ.w Elsewhere,x")
+    kept, drops, judges = filters.judge([good, bad], frozenset(),
+                                        prepare.load_plugins(config, UserConfig(), str(tmp_path)))
+    assert kept == [good] and judges == ["own", "assembles"] and "does not assemble" in drops[0].reason
+    with filters.Judge(prepare.load_plugins(config, UserConfig(), str(tmp_path))) as judge:
+        assert (judge("Foo:\n    RTS\n"), judge("Foo:\n    NOTCODE #$12\n")) == (True, False)
+
+
 def test_deleted_samples_are_dropped() -> None:
     samples = [row(origin="gone"), row(origin="here", target="    NOP")]
     kept, drops, _ = filters.judge(samples, frozenset(["gone"]), None)
