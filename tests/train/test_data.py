@@ -264,7 +264,7 @@ def test_asar_judges_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setenv("NAYRU_ASAR", str(require("asar")))
     config = PrepareConfig(plugins=("asar",))
-    good, bad = row(target="    LDA.w Elsewhere,x"), row(target="    LDQ.w Elsewhere,x")
+    good, bad = row(target="    LDA.w Elsewhere,x"), row(target="    NOTCODE #$12")
     kept, drops, judges = filters.judge([good, bad], frozenset(),
                                         prepare.load_plugins(config, UserConfig(), str(tmp_path)))
     assert kept == [good] and judges == ["own", "assembles"] and "does not assemble" in drops[0].reason

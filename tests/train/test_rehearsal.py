@@ -17,7 +17,7 @@ from nayru_lsp import prompt
 from nayru_lsp.samples import Sample as Event
 from nayru_lsp.samples import SampleStore
 from nayru_train import config as configuration
-from nayru_train import manifest, registry, render, sources, stages
+from nayru_train import generated, manifest, registry, render, sources, stages
 from nayru_train.__main__ import main
 from nayru_train.config import RunConfig
 from nayru_train.evaluate import served
@@ -58,23 +58,20 @@ def shuffled(equal: Run, small: tuple[str, ...]) -> Run:
     return retrain(small, "shuffled", "prepare.control=shuffled", "train.epochs=1.5")
 
 
-WORDS = ("Amber", "Birch", "Cedar", "Delta", "Ember", "Frost", "Grove", "Haven", "Ivory", "Jade")
-
-
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store as the editor leaves it after a session: 40 accepted and settled lines of a project of its own, whose
-    rooms have each their spell."""
+    """A store as the editor leaves it after a session: 40 accepted and settled lines of a project of its own, in which
+    each room calls its own handler. The words are the generated projects', so that the tiny tokenizer has them."""
     path = tmp_path_factory.mktemp("store") / "samples.sqlite"
     samples = SampleStore(path)
     for number in range(40):
-        room, spell = WORDS[number % 10], WORDS[(7 * number + 3) % 10]
+        room = generated.ENTITIES[number % 10]
+        line = f"JSR {generated.HANDLERS[3 * number % 10 % 8]}_{generated.FIELDS[(7 * number + 3) % 10]}"
         samples.put(Event(
             id=f"event{number:02}", kind="ghost", state="settled", created=float(number), consent=1.0, licence="MIT",
             workspace="/home/u/hack", path=f"/home/u/hack/{room.lower()}.asm", maker="local", settled_at=1.0,
             prefix=f"; what happens in the {room.lower()} room\n{room}Room{number // 10}:\n    REP #$30\n    ",
-            suffix="\n    RTS\n", offered=f"JSL Cast_{spell}", accepted=f"JSL Cast_{spell}",
-            settled=f"JSL Cast_{spell}")).result(10)
+            suffix="\n    RTS\n", offered=line, accepted=line, settled=line)).result(10)
     samples.close()
     return path
 
