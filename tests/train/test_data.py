@@ -249,6 +249,7 @@ def test_what_nobody_looked_at_is_not_called_judged(tmp_path: Path, monkeypatch:
     """Asar absent: its filter lets everything pass, and must not be named as a judge or counted as "assembles"."""
     from nayru_lsp.config import UserConfig
 
+    monkeypatch.setenv("NAYRU_PLUGINS", "asar")
     monkeypatch.setenv("NAYRU_ASAR", str(tmp_path / "absent.so"))
     config = PrepareConfig(plugins=("asar",))
     bad = row(target="    NOTCODE #$12")
@@ -262,6 +263,7 @@ def test_asar_judges_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     from nayru_lsp.config import UserConfig
     from tests.kit import require
 
+    monkeypatch.setenv("NAYRU_PLUGINS", "asar")
     monkeypatch.setenv("NAYRU_ASAR", str(require("asar")))
     config = PrepareConfig(plugins=("asar",))
     good, bad = row(target="    LDA.w Elsewhere,x"), row(target="    NOTCODE #$12")
