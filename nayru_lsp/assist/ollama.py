@@ -13,8 +13,8 @@ import json
 import re
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass, replace
 
 from nayru_lsp import prompt
@@ -36,6 +36,10 @@ from nayru_lsp.contract import Candidate, CompletionRequest, GenerationRequest, 
 FACTS_SECONDS = 30.0        # what `show` said is believed for this long, then asked for again in the background
 LOAD_TIMEOUT = 180.0        # a 7B model from a slow disk
 LOAD_PATIENCE = 1.0         # how long ghost text waits for a model that is being loaded
+# Ollama 0.24's own runner can stop for good when the client leaves in the very moment in which an answer ends (seen
+# after about 100 early leavings of a fast model). So what follows "enough" is heard out for a moment, beside it.
+LINGER = 1.0                # seconds; the slot is let go at once when a newer request wants it ...
+LET_GO = 0.05               # ... or nearly at once: an answer that is about to end may end
 MOST_OVERDUE = 3            # late answers in a row until ghost text pauses
 _ENDS = re.compile(r"\s*(?:RTS|RTL|RTI|JMP|JML|BRA|BRL|STP)\b", re.IGNORECASE)
 
@@ -112,6 +116,7 @@ class OllamaProvider:
         self._generating = 0
         self._overdue = 0
         self._calibrated = False
+        self._lingering: asyncio.Task[None] | None = None
 
     # --- what there is -----------------------------------------------------------------------------------------
 
@@ -129,7 +134,8 @@ class OllamaProvider:
         return ProviderStatus("ready", model, "", facts.digest)
 
     async def close(self) -> None:
-        tasks = [task for task in (self._asking, self._loading, *self._running.values()) if task is not None]
+        known = (self._asking, self._loading, self._lingering, *self._running.values())
+        tasks = [task for task in known if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -285,12 +291,18 @@ class OllamaProvider:
         begun = time.perf_counter()
         try:
             async with connection.translated(self.config.model, timeout), asyncio.timeout(timeout):
-                async with aclosing(connection.stream(self.config.model, text, sampling.options())) as parts:
+                await self._let_go()
+                async with AsyncExitStack() as held:
+                    parts = await held.enter_async_context(
+                        aclosing(connection.stream(self.config.model, text, sampling.options())))
                     async for part in parts:
                         answer += part.response or ""
                         if part.done:
                             self._measure(text, part)
-                        elif enough(answer) or len(answer) > 64 * sampling.num_predict:
+                        elif len(answer) > 64 * sampling.num_predict:
+                            break
+                        elif enough(answer):
+                            self._lingering = asyncio.create_task(_hear_out(parts, held.pop_all()))
                             break
         except ProviderError as error:
             self._failed(error)
@@ -303,6 +315,14 @@ class OllamaProvider:
         self._used()
         self.latency.call_ms = 1000 * (time.perf_counter() - begun)
         return answer
+
+    async def _let_go(self) -> None:
+        """End what is still being heard out from the request before: there is one slot, and it is wanted now."""
+        task, self._lingering = self._lingering, None
+        if task is not None and not task.done():
+            await asyncio.wait({task}, timeout=LET_GO)
+            task.cancel()
+            await asyncio.wait({task})
 
     def _failed(self, error: ProviderError) -> None:
         if not isinstance(error, Overdue):
@@ -436,3 +456,12 @@ def _retrieved(task: asyncio.Task[object]) -> None:
     """Its error was kept by the breaker; asyncio need not complain that nobody asked the task."""
     if not task.cancelled():
         task.exception()
+
+
+async def _hear_out(parts: AsyncIterator[object], held: AsyncExitStack) -> None:
+    """Read on, for `LINGER` seconds at most, and close. Nobody waits for this and nothing of it is wanted."""
+    async with held:
+        with suppress(Exception):       # a broken connection too: the answer is there already
+            async with asyncio.timeout(LINGER):
+                async for _ in parts:
+                    continue
