@@ -73,6 +73,13 @@ def first_line(place: Place, item: types.InlineCompletionItem | None) -> str:
     return " ".join((place.indent + text).split("\n")[0].split())
 
 
+async def leave(editor: Editor, versions: dict[str, int]) -> None:
+    """End the server once it has had its say on the last version of every document."""
+    for name, version in versions.items():
+        await editor.diagnostics(name, version)
+    await editor.stop()
+
+
 async def session(folder: Path, home: Path, wanted: list[Place]) -> list[Place]:
     """Take what is offered until enough was taken; change every fifth a little; save all."""
     editor = Editor(folder, home)
@@ -108,8 +115,8 @@ async def session(folder: Path, home: Path, wanted: list[Place]) -> list[Place]:
         if len(rows) >= ACCEPTED:
             break
         await asyncio.sleep(0.05)
-    editor.inbox.clear()
-    await editor.stop()
+    await editor.hear(types.WINDOW_SHOW_MESSAGE_REQUEST)
+    await leave(editor, versions)
     return taken
 
 
@@ -124,8 +131,7 @@ async def answers(folder: Path, home: Path, url: str, model: str, wanted: list[P
     for place in wanted:
         versions[place.name] = versions.get(place.name, 0) + 1
         out.append(first_line(place, await ask(editor, place, versions[place.name])))
-    editor.inbox.clear()
-    await editor.stop()
+    await leave(editor, versions)
     return out
 
 
