@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import platformdirs
 
-from nayru_lsp.config import Config, ConfigError, Places, ProjectConfig, UserConfig, parse_project, parse_user
-from nayru_lsp.files import Fence, Refused, normal, read_folder, read_project_config, unfound
+from nayru_lsp.config import Config, ConfigError, Places, UserConfig, parse_user
+from nayru_lsp.files import Fence, Refused, normal, project_config, read_folder
 from nayru_lsp.forgetting import ForgetError, forget_in_training
 
 if TYPE_CHECKING:
@@ -193,16 +193,9 @@ def workspace_of(path: str) -> str:
 
 def load_config(folder: str, user: UserConfig) -> Config:
     """The configuration for one folder; what a ``nayru.toml`` may not set is told on stderr. Raises ConfigError."""
-    project = ProjectConfig()
-    try:
-        read = read_project_config(folder)
-    except Refused as error:
-        raise ConfigError(f"{folder}/nayru.toml: {error}") from None
-    if read is not None:
-        project, notices = parse_project(read[1], read[0])
-        fence = Fence((folder,), tuple(normal(one) for one in user.outside_include_paths))
-        for notice in (*notices, *(f"{read[0]}: {one}" for one in unfound(folder, project, fence))):
-            print(f"nayru: {notice}", file=sys.stderr)
+    project, notices = project_config(folder, user.outside_include_paths)
+    for notice in notices:
+        print(f"nayru: {notice}", file=sys.stderr)
     return Config(user=user, projects={folder: project})
 
 

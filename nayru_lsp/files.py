@@ -17,7 +17,7 @@ from nayru_lsp.asm.problem import Problem, Severity
 from nayru_lsp.asm.project import Project, Root
 from nayru_lsp.asm.syntax import Dialect
 from nayru_lsp.asm.text import SourceText, Span
-from nayru_lsp.config import PROJECT_FILE, Config, ProjectConfig
+from nayru_lsp.config import PROJECT_FILE, Config, ConfigError, ProjectConfig, parse_project
 
 SOURCE_LIMIT = 16 * 1024 * 1024     # bytes of one source file
 CONFIG_LIMIT = 1024 * 1024
@@ -145,6 +145,21 @@ def read_project_config(folder: str) -> tuple[str, str] | None:
     if not os.path.lexists(path):
         return None
     return path, Fence((folder,)).read_bytes(path, CONFIG_LIMIT).decode("utf-8", "replace")
+
+
+def project_config(folder: str, outside: Iterable[str]) -> tuple[ProjectConfig, tuple[str, ...]]:
+    """What the folder's ``nayru.toml`` says (the defaults where there is none), and the sentences to tell about it.
+    ``outside``: the folders beyond the workspace that the user allowed. Raises ConfigError."""
+    try:
+        read = read_project_config(folder)
+    except Refused as error:
+        raise ConfigError(f"{folder}/{PROJECT_FILE}: {error}") from None
+    if read is None:
+        return ProjectConfig(), ()
+    path, text = read
+    config, notices = parse_project(text, path)
+    fence = Fence((folder,), tuple(normal(one) for one in outside))
+    return config, (*notices, *(f"{path}: {one}" for one in unfound(folder, config, fence)))
 
 
 def configured_roots(folder: str, config: ProjectConfig) -> tuple[Root, ...]:

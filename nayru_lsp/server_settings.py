@@ -15,18 +15,16 @@ from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 
 from nayru_lsp.config import (
-    PROJECT_FILE,
     PROJECT_SECTION,
     Config,
     ConfigError,
     ProjectConfig,
     UserConfig,
     merge_settings,
-    parse_project,
     project_from,
 )
 from nayru_lsp.convert import to_uri
-from nayru_lsp.files import Fence, Refused, normal, read_project_config, unfound
+from nayru_lsp.files import project_config
 from nayru_lsp.session import Session
 from nayru_lsp.snapshot import Client
 
@@ -88,16 +86,7 @@ class Settings:
 
     def _project(self, folder: str, user: UserConfig, tell: Tell) -> ProjectConfig:
         """A folder's ``nayru.toml`` with the editor's `project` section over it. Raises ConfigError."""
-        config = ProjectConfig()
-        notices: tuple[str, ...] = ()
-        try:
-            read = read_project_config(folder)
-        except Refused as error:
-            raise ConfigError(f"{folder}/{PROJECT_FILE}: {error}") from None
-        if read is not None:
-            config, notices = parse_project(read[1], read[0])
-            fence = Fence((folder,), tuple(normal(one) for one in user.outside_include_paths))
-            notices += tuple(f"{read[0]}: {one}" for one in unfound(folder, config, fence))
+        config, notices = project_config(folder, user.outside_include_paths)
         settings = self._folders.get(folder) or self._editor
         section = settings.get(PROJECT_SECTION) if isinstance(settings, Mapping) else None
         if section:

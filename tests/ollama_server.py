@@ -8,6 +8,8 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,42 +53,47 @@ def ollama_server(request: pytest.FixtureRequest) -> OllamaServer:
     return stash[_RUNNING]
 
 
-def _start(config: pytest.Config) -> OllamaServer:
-    binary = require("ollama")
-    kept = tempfile.TemporaryDirectory(prefix="nayru-ollama-", ignore_cleanup_errors=True)
-    folder = Path(kept.name)
+@contextmanager
+def serving(binary: Path, folder: Path) -> Iterator[str]:
+    """The address of a real ``ollama serve`` that answers: a free port, its models and home below ``folder``, no
+    vendor. Ended on leaving."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     env = {key: value for key, value in os.environ.items() if not key.upper().startswith("OLLAMA")}
     env |= {"OLLAMA_HOST": f"127.0.0.1:{port}", "OLLAMA_MODELS": str(folder / "models"), "OLLAMA_NO_CLOUD": "1",
             "HOME": str(folder), "USERPROFILE": str(folder), "OLLAMA_NUM_PARALLEL": "1"}
-    log = (folder / "log").open("wb")
-    process = subprocess.Popen([str(binary), "serve"], env=env, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-
-    def stop() -> None:
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([str(binary), "serve"], env=env, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        until = time.monotonic() + 30
+        with httpx.Client(trust_env=False) as http:
+            while True:
+                try:
+                    if http.get(f"{url}/api/version", timeout=2).status_code == 200:
+                        break
+                except httpx.HTTPError:
+                    pass
+                if process.poll() is not None or time.monotonic() > until:
+                    said = (folder / "log").read_text(errors="replace")[-2000:]
+                    pytest.fail(f"ollama serve did not start:\n{said}")
+                time.sleep(0.05)
+        yield url
+    finally:
         process.terminate()
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        log.close()
-        kept.cleanup()
 
-    config.add_cleanup(stop)
-    url = f"http://127.0.0.1:{port}"
-    until = time.monotonic() + 30
-    with httpx.Client(trust_env=False) as http:
-        while True:
-            try:
-                if http.get(f"{url}/api/version", timeout=2).status_code == 200:
-                    break
-            except httpx.HTTPError:
-                pass
-            if process.poll() is not None or time.monotonic() > until:
-                pytest.fail(f"ollama serve did not start:\n{(folder / 'log').read_text(errors='replace')[-2000:]}")
-            time.sleep(0.05)
-    server = OllamaServer(url, folder)
+
+def _start(config: pytest.Config) -> OllamaServer:
+    binary = require("ollama")
+    held = ExitStack()
+    config.add_cleanup(held.close)
+    folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="nayru-ollama-", ignore_cleanup_errors=True)))
+    server = OllamaServer(held.enter_context(serving(binary, folder)), folder)
     server.make("nayru")
     return server

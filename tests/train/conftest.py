@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from nayru_train import config as configuration
 from nayru_train import processes, rehearsal
 from nayru_train.config import RunConfig
 from tests.kit import require
+from tests.ollama_server import serving
 
 # Smaller than the rehearsal's own: two layers, a third of the steps.
 TINY = ("tiny.layers=2", "tiny.steps=220", "tiny.projects=6")
@@ -57,27 +54,5 @@ def ollama_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if os.environ.get("NAYRU_OLLAMA_URL"):
         yield os.environ["NAYRU_OLLAMA_URL"]
         return
-    home = tmp_path_factory.mktemp("ollama")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    with (home / "log").open("wb") as log:
-        server = subprocess.Popen([str(binary), "serve"], stdout=log, stderr=log, env={
-            **os.environ, "OLLAMA_HOST": f"127.0.0.1:{port}", "OLLAMA_MODELS": str(home / "models"), "HOME": str(home),
-            "OLLAMA_NO_CLOUD": "1"})
-    try:
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                httpx.get(f"{url}/api/version", timeout=1.0, trust_env=False)
-                break
-            except httpx.HTTPError:
-                assert server.poll() is None and time.monotonic() < deadline, (home / "log").read_text()[-2000:]
+    with serving(binary, tmp_path_factory.mktemp("ollama")) as url:
         yield url
-    finally:
-        server.terminate()
-        try:
-            server.wait(10)
-        except subprocess.TimeoutExpired:
-            server.kill()
