@@ -76,7 +76,7 @@ class Nayru:
         self._state = ("starting", "", 0)
         self._model = ""
         self._root_note = ""
-        self._published: dict[str, int] = {}    # path -> number of diagnostics last published
+        self._published: dict[str, tuple[int | None, list[types.Diagnostic]]] = {}  # path -> last sent
         self._wire()
 
     def _wire(self) -> None:
@@ -378,16 +378,22 @@ class Nayru:
             self._publish(path)
 
     def _publish(self, path: str, uri: str = "") -> None:
-        """What is known about ``path``, from every source, in one message."""
+        """What is known about ``path``, from every source, in one message; silent where nothing is new.
+
+        Neovim takes diagnostics off the screen at every message that comes while one types.
+        """
         session, document = self.session, self.session.documents.get(path)
         file = session.project.files.get(path)
         shown = diagnostics(session.snapshot(), file, session.problems.of(path)) if file is not None else []
-        if document is None and not shown and not self._published.get(path):
+        if document is None and not shown and not self._published.get(path, (None, []))[1]:
+            self._published.pop(path, None)
             return
-        self._published[path] = len(shown)
+        said = (document.version if document else None, shown)
+        if self._published.get(path) == said:
+            return
+        self._published[path] = said
         self.ls.text_document_publish_diagnostics(types.PublishDiagnosticsParams(
-            uri=document.uri if document else uri or to_uri(path), diagnostics=shown,
-            version=document.version if document else None))
+            uri=document.uri if document else uri or to_uri(path), diagnostics=shown, version=said[0]))
 
     # --- requests about a position -----------------------------------------------------------------------------
 

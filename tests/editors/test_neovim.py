@@ -122,8 +122,10 @@ def test_the_screen_as_a_person_sees_it(tmp_path: Path) -> None:
             shown = run("capture-pane", "-p")
             if "A is 8-bit here" in shown and "BRA DmaGo" in shown.split("LDA #$80")[-1].split("To OAM")[0]:
                 break
-            if "A is 8-bit here" in shown and time.monotonic() - pressed > 3:
+            if time.monotonic() - pressed > 5 and ("A is 8-bit here" in shown or pressed):
+                # Out of insert mode first: diagnostics that come while one types stay off the screen until then.
                 run("send-keys", "Escape")
+                time.sleep(1)
                 run("send-keys", "A")       # insert at the end of the line: the place where ghost text is asked for
                 pressed = time.monotonic()
             time.sleep(0.2)

@@ -198,6 +198,12 @@ class Editor:
         await self.client.stop()
         assert server.returncode == code
         assert not self.unread(), self.unread()
+        published: dict[str, object] = {}
+        for said in self.inbox:
+            if said.method == types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS:
+                news = (said.params.version, said.params.diagnostics)
+                assert published.get(said.params.uri) != news, f"said twice: {said.params}"
+                published[said.params.uri] = news
 
     def log(self) -> str:
         log = self.home / "log" / "nayru.log"
