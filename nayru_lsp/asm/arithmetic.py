@@ -125,8 +125,8 @@ def number_text(value: Value, digits: int = 100) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _number(value: Value) -> Value:
-    """As an int where it is whole and exact. Raises `Wrong` for NaN."""
+def normal(value: Value) -> Value:
+    """The same number, as an int where it is whole and exact. Raises `Wrong` for NaN."""
     if -EXACT <= value <= EXACT:
         if value.__class__ is int:
             return value
@@ -137,7 +137,8 @@ def _number(value: Value) -> Value:
     return float(value)
 
 
-def _cut(value: Value) -> Value:
+def cut(value: Value) -> Value:
+    """Without its fraction; infinities stay."""
     if value.__class__ is int or not -EXACT <= value <= EXACT:
         return value
     return int(value)
@@ -165,32 +166,32 @@ def _unsigned(value: Value) -> int:
 # --- operators ---------------------------------------------------------------------------------------------------
 
 def _add(a: Value, b: Value) -> Value:
-    return _number(a + b)
+    return normal(a + b)
 
 
 def _subtract(a: Value, b: Value) -> Value:
-    return _number(a - b)
+    return normal(a - b)
 
 
 def _multiply(a: Value, b: Value) -> Value:
-    return _number(a * b)
+    return normal(a * b)
 
 
 def _divide(a: Value, b: Value) -> Value:
     if b == 0:
         raise Wrong("division_by_zero", "division by zero")
-    return _number(a / b)
+    return normal(a / b)
 
 
 def _modulo(a: Value, b: Value) -> Value:
     if b == 0:
         raise Wrong("modulo_by_zero", "modulo by zero")
-    return _number(_c(math.fmod, a, b))
+    return normal(_c(math.fmod, a, b))
 
 
 def _power(a: Value, b: Value) -> Value:
     try:
-        return _number(math.pow(a, b))
+        return normal(math.pow(a, b))
     except OverflowError:
         return -math.inf if a < 0 and b % 2 == 1 else math.inf
     except ValueError:
@@ -206,25 +207,25 @@ def _shift(b: Value) -> int:
 
 
 def _left(a: Value, b: Value) -> Value:
-    return _number(_wrapped(_bits64(a) << _shift(b)))
+    return normal(_wrapped(_bits64(a) << _shift(b)))
 
 
 def _right(a: Value, b: Value) -> Value:
-    return _number(_bits64(a) >> _shift(b))
+    return normal(_bits64(a) >> _shift(b))
 
 
 OPERATORS: Final[Mapping[str, Callable[[Value, Value], Value]]] = {
     "**": _power, "*": _multiply, "/": _divide, "%": _modulo, "+": _add, "-": _subtract, "<<": _left, ">>": _right,
-    "&": lambda a, b: _number(_bits64(a) & _bits64(b)),
-    "|": lambda a, b: _number(_bits64(a) | _bits64(b)),
-    "^": lambda a, b: _number(_bits64(a) ^ _bits64(b)),
+    "&": lambda a, b: normal(_bits64(a) & _bits64(b)),
+    "|": lambda a, b: normal(_bits64(a) | _bits64(b)),
+    "^": lambda a, b: normal(_bits64(a) ^ _bits64(b)),
     "==": lambda a, b: int(a == b), "!=": lambda a, b: int(a != b), "<": lambda a, b: int(a < b),
     ">": lambda a, b: int(a > b), "<=": lambda a, b: int(a <= b), ">=": lambda a, b: int(a >= b),
     "&&": lambda a, b: int(_bits64(a) != 0 and _bits64(b) != 0),
     "||": lambda a, b: int(_bits64(a) != 0 or _bits64(b) != 0),
 }
-_CUTTING: Final[Mapping[str, Callable[[Value, Value], Value]]] = {      # whole operands: only these give fractions
-    **OPERATORS, "/": lambda a, b: _cut(_divide(a, b)), "**": lambda a, b: _cut(_power(a, b))}
+CUTTING: Final[Mapping[str, Callable[[Value, Value], Value]]] = {      # whole operands: only these give fractions
+    **OPERATORS, "/": lambda a, b: cut(_divide(a, b)), "**": lambda a, b: cut(_power(a, b))}
 PREFIXES: Final[Mapping[str, Callable[[Value], Value]]] = {
     "-": lambda a: -a, "+": lambda a: a, "~": lambda a: ~_bits32(a), "<:": lambda a: _bits32(a) >> 16}
 
@@ -372,7 +373,7 @@ class _Reader:
         self.slots = slots              # may \1n\2 stand for the n-th argument of a user's function?
         self.levels, self.operator = (LEVELS_2, _OPERATOR_2) if rules.dialect is _TWO else (LEVELS_1, _OPERATOR_1)
         self.cutting = rules.truncate
-        self.operators = _CUTTING if rules.truncate else OPERATORS
+        self.operators = CUTTING if rules.truncate else OPERATORS
         self.names: list[str] = []
         self.calls: list[str] = []
         self.characters = ""
@@ -493,10 +494,10 @@ class _Reader:
             number = int(match.group(1), 16)
             if number <= EXACT:
                 return number
-            return _number(float(min(number, 0xFFFF_FFFF_FFFF_FFFF) if self.rules.dialect is _ONE
+            return normal(float(min(number, 0xFFFF_FFFF_FFFF_FFFF) if self.rules.dialect is _ONE
                                  else number & 0xFFFF_FFFF_FFFF_FFFF))
         if group == 2:
-            return _number(float(min(int(match.group(2), 2), 0xFFFF_FFFF_FFFF_FFFF)))
+            return normal(float(min(int(match.group(2), 2), 0xFFFF_FFFF_FFFF_FFFF)))
         if group == 3:
             return self.decimal(match.group(3))
         if group == 4:
@@ -529,9 +530,9 @@ class _Reader:
 
     def decimal(self, digits: str) -> Value:
         whole, _, fraction = digits.partition(".")
-        number = _number(float(f"{whole}.{fraction.partition('.')[0] or 0}") if fraction else
+        number = normal(float(f"{whole}.{fraction.partition('.')[0] or 0}") if fraction else
                          int(whole) if len(whole) < 16 else float(whole))
-        return _cut(number) if self.cutting else number
+        return cut(number) if self.cutting else number
 
     def quoted(self, character: str) -> Value:
         code = ord(character)
@@ -544,7 +545,7 @@ class _Reader:
         number = self.table.get(code, code) if self.table is not None else code
         if number < 0:
             raise Wrong("undefined_char", f"`{character}` is not in the character table")
-        return _number(number)
+        return normal(number)
 
     def label(self, name: str) -> Compute:
         self.names.append(name)
@@ -661,7 +662,7 @@ def _binary(operator: str, compute: Callable[[Value, Value], Value], left: _Node
 
             def added(env: Environment) -> Value:
                 result = one(env) + offset
-                return result if result.__class__ is int and -EXACT <= result <= EXACT else _number(result)
+                return result if result.__class__ is int and -EXACT <= result <= EXACT else normal(result)
             return added
         if operator == ">>" and 0 <= number < 64:
             def shifted(env: Environment) -> Value:
@@ -839,7 +840,7 @@ def _run(env: Any, name: str, function: tuple[tuple[str, ...], str], arguments: 
 def _call(name: str, plain: str, arguments: tuple[_Argument, ...], rules: Rules) -> Compute:
     pure = (PURE_2 if rules.dialect is _TWO else PURE).get(plain)
     cutting = rules.truncate
-    finish = (lambda value: _cut(_number(value))) if cutting else _number
+    finish = (lambda value: cut(normal(value))) if cutting else normal
     if pure is not None:
         kinds, compute = pure
         refusal = _mismatch(name, kinds, arguments)
@@ -917,7 +918,7 @@ def _simple(text: str, match: re.Match[str], rules: Rules) -> Expression:
     else:
         right, other = int(right_decimal), _decimal_width(right_decimal)
     width = min(max(width, other), 3)
-    compute = (_CUTTING if rules.truncate else OPERATORS)[operator]
+    compute = (CUTTING if rules.truncate else OPERATORS)[operator]
     if name is None:
         node = _binary(operator, compute, number, right)
         if isinstance(node, int | float):
