@@ -97,9 +97,17 @@ def _parser() -> argparse.ArgumentParser:
     generate = command("generate", _generate, "a routine from the comment in some lines")
     generate.add_argument("place", help="FILE:LINE[-LINE]")
     generate.add_argument("--write", action="store_true", help="put the routine into the file")
-    symbols = command("symbols", _symbols, "the symbols of a project")
-    symbols.add_argument("query", nargs="?", default="", help="only names that contain this")
-    symbols.add_argument("--folder", default=".", help="the project (default: this folder)")
+    symbols = command("symbols", _symbols, "the names of a project, or every label of a root", json_output=False)
+    symbols.add_argument("query", nargs="?", default="", metavar="ROOT|QUERY",
+                         help="a file: every label that Asar would make of it; else: only names that contain this")
+    symbols.add_argument("--folder", default=".", help="the project of QUERY (default: this folder)")
+    symbols.add_argument("-D", dest="defines", action="append", default=[], metavar="NAME=VALUE",
+                         help="ROOT: set a define, as Asar's -D does")
+    symbols.add_argument("--base", default="", metavar="IMAGE", help="ROOT: the ROM that it is applied to")
+    form = symbols.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--wla", default="", metavar="FILE", help="ROOT: write a WLA symbol file, as Asar does")
+    form.add_argument("--mesen", default="", metavar="FILE", help="ROOT: write a Mesen 2 label file (.mlb)")
     samples = command("samples", _samples, "the stored samples: list, show, delete, export")
     samples.add_argument("action", choices=("list", "show", "delete", "export"), nargs="?", default="list")
     samples.add_argument("ids", nargs="*", help="ids, or the first letters of one")
@@ -213,7 +221,7 @@ def load(path: str, user: UserConfig, plugins: Plugins, refused: Callable[[str],
     for one, why in found.items():
         if one == path:
             raise Refused(f"{path} cannot be read: {why}")
-        refused(f"{_shown(one)} is not read: {why}")
+        refused(f"{shown(one)} is not read: {why}")
     return Snapshot(project, config, Client(), "utf-32", plugins.facts, 1), problems, folder
 
 
@@ -241,7 +249,7 @@ def place(text: str, *, lines: bool = False) -> tuple[str, int, int]:
     return path, first, second or (first if lines else 0)
 
 
-def _out(data: Any) -> None:
+def print_json(data: Any) -> None:
     ascii_only = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") != "utf8"
     print(json.dumps(data, ensure_ascii=ascii_only, indent=1, default=msgspec.to_builtins))
 
@@ -277,7 +285,7 @@ def _check(arguments: argparse.Namespace) -> int:
         found += [_plain_problem(snapshot.project, folder, problem) for problem in problems
                   if wanted in (None, problem.path) and (wanted or problem.path.startswith(path.rstrip("/") + "/"))]
     if arguments.json:
-        _out(found)
+        print_json(found)
     else:
         for one in found:
             print(f"{one['file']}:{one['line']}:{one['column']}: {one['severity']}: {one['message']} [{one['code']}]")
@@ -317,17 +325,17 @@ async def _problems(snapshot: Snapshot, reading: dict[str, tuple[Problem, ...]],
 
 
 def _plain_problem(project: Project, folder: str, problem: Problem) -> dict[str, Any]:
-    line, column = _line_column(project, problem.path, problem.span.start)
-    end_line, end_column = _line_column(project, problem.path, problem.span.end)
+    line, column = line_column(project, problem.path, problem.span.start)
+    end_line, end_column = line_column(project, problem.path, problem.span.end)
     return {
-        "file": _shown(problem.path), "line": line, "column": column, "endLine": end_line, "endColumn": end_column,
+        "file": shown(problem.path), "line": line, "column": column, "endLine": end_line, "endColumn": end_column,
         "severity": problem.severity.name.lower(), "code": problem.code, "source": problem.source,
         "message": problem.message,
-        "related": [{"file": _shown(one.path), "line": _line_column(project, one.path, one.span.start)[0],
+        "related": [{"file": shown(one.path), "line": line_column(project, one.path, one.span.start)[0],
                      "message": one.message} for one in problem.related]}
 
 
-def _line_column(project: Project, path: str, offset: int) -> tuple[int, int]:
+def line_column(project: Project, path: str, offset: int) -> tuple[int, int]:
     file = project.files.get(path)
     if file is None:
         return 1, 1
@@ -335,29 +343,15 @@ def _line_column(project: Project, path: str, offset: int) -> tuple[int, int]:
     return line + 1, offset - file.text.line_start(line) + 1
 
 
-def _shown(path: str) -> str:
+def shown(path: str) -> str:
     here = normal(".")
     return path[len(here) + 1:] if path.startswith(here + "/") else path
 
 
 def _symbols(arguments: argparse.Namespace) -> int:
     where, user = _user(arguments)
-    snapshot, _, _ = load(normal(arguments.folder), user, load_plugins(where, user))
-    query = arguments.query.casefold()
-    found = [symbol for file in snapshot.project.files.values() for symbol in file.symbols
-             if query in symbol.name.casefold() and symbol.kind != "relative label"]
-    rows = []
-    for symbol in found:
-        line, column = _line_column(snapshot.project, symbol.path, symbol.name_span.start)
-        rows.append({"name": symbol.name, "kind": symbol.kind, "file": _shown(symbol.path), "line": line,
-                     "column": column, "value": symbol.value, "detail": symbol.detail, "doc": symbol.doc})
-    if arguments.json:
-        _out(rows)
-    else:
-        for row in rows:
-            value = f" = ${row['value']:X}" if row["value"] is not None else ""
-            print(f"{row['file']}:{row['line']}: {row['kind']} {row['name']}{value}")
-    return 0 if rows or not query else 1
+    from nayru_lsp import cli_symbols
+    return cli_symbols.symbols(arguments, where, user)
 
 
 def _complete(arguments: argparse.Namespace) -> int:
@@ -366,7 +360,7 @@ def _complete(arguments: argparse.Namespace) -> int:
     from nayru_lsp import cli_assist
     answer = asyncio.run(cli_assist.complete(where, user, load_plugins(where, user), path, line, column))
     if arguments.json:
-        _out(answer)
+        print_json(answer)
     else:
         for offer in answer["offers"]:
             print(offer["text"])
@@ -382,7 +376,7 @@ def _generate(arguments: argparse.Namespace) -> int:
     answer = asyncio.run(cli_assist.generate(where, user, load_plugins(where, user), path, first, last,
                                              write=arguments.write))
     if arguments.json:
-        _out(answer)
+        print_json(answer)
     elif answer["text"]:
         print(answer["text"], end="" if answer["text"].endswith("\n") else "\n")
         print(f"nayru: {answer['summary']}", file=sys.stderr)
@@ -412,7 +406,7 @@ def _samples(arguments: argparse.Namespace) -> int:
             case "list":
                 rows = store.select()
                 if arguments.json:
-                    _out([msgspec.to_builtins(row) for row in rows])
+                    print_json([msgspec.to_builtins(row) for row in rows])
                 else:
                     for row in rows:
                         first = (row.settled or row.accepted or row.offered).strip().partition("\n")[0]
@@ -433,7 +427,7 @@ def _samples(arguments: argparse.Namespace) -> int:
                 trained = forget_in_training(
                     places(arguments).data_folder, sorted(store.tombstones()) if arguments.all else ids)
                 if arguments.json:
-                    _out({"deleted": gone, "trained": trained})
+                    print_json({"deleted": gone, "trained": trained})
                 else:
                     print(f"deleted {gone}")
                     for name in trained:
@@ -462,7 +456,7 @@ def _show(store: SampleStore, arguments: argparse.Namespace) -> int:
         row = _one(store, given)
         history = store.history(row.id)
         if arguments.json:
-            _out({**msgspec.to_builtins(row), "history": history})
+            print_json({**msgspec.to_builtins(row), "history": history})
         else:
             for name, value in msgspec.to_builtins(row).items():
                 if value not in ("", None):
@@ -492,7 +486,7 @@ def _model(arguments: argparse.Namespace) -> int:
     else:
         answer = asyncio.run(cli_assist.model_status(user))
     if arguments.json:
-        _out(answer)
+        print_json(answer)
     else:
         print(answer["text"])
     return 0 if answer["ok"] else 1
@@ -525,7 +519,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
     rows.append(("model", "ok" if status["ok"] else "missing", status["text"]))
     asyncio.run(plugins.close())
     if arguments.json:
-        _out([{"what": what, "state": state, "text": text} for what, state, text in rows])
+        print_json([{"what": what, "state": state, "text": text} for what, state, text in rows])
     else:
         _print_table(rows)
     return int(any(state == "wrong" for _, state, _ in rows))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 from nayru_lsp.samples import Sample, SampleStore
+from tests.asm.test_symbol_files import asars_file
+from tests.kit import require
 
 BAD = "lorom\norg $008000\nmain:\n    SEP #$20\n    LDA.w #$1234 ; caf\u00e9\n    JMP nowhere\n"
 
@@ -77,6 +80,109 @@ def test_symbols(run: Any, tmp_path: Path) -> None:
     row = json.loads(run("symbols", "wait", "--json").stdout)[0]
     assert (row["name"], row["doc"], row["line"], row["column"]) == ("Wait", "Waits.", 2, 1)
     run("symbols", "absent", code=1)
+
+
+ROOT = """\
+lorom
+org $008000
+incsrc "sub.asm"
+Main:
+.sub:
+    LDA.b #!speed
+-
+    BRA -
+Big = $FFFFFB
+macro made(name)
+<name>_made:
+    db 1
+endmacro
+%made(Foo)
+"""
+LABELS = [("Inner", 0x008000, "ws/sub.asm", 1), ("Main", 0x008002, "ws/main.asm", 4),
+          ("Main_sub", 0x008002, "ws/main.asm", 5), (":neg_1_1", 0x008004, "ws/main.asm", 7),
+          ("Big", 0xFFFFFB, "ws/main.asm", 9), ("Foo_made", 0x008006, "ws/main.asm", 11)]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "ws").mkdir()
+    (tmp_path / "ws" / "main.asm").write_text(ROOT)
+    (tmp_path / "ws" / "sub.asm").write_text("Inner: dw Inner\n")
+    return tmp_path / "ws" / "main.asm"
+
+
+def test_every_label_of_a_root(run: Any, root: Path) -> None:
+    done = run("symbols", "ws/main.asm", "-D", "speed=3", "--json")
+    assert [(row["name"], row["value"], row["file"], row["line"]) for row in json.loads(done.stdout)] == LABELS
+    assert done.stderr == "" and all(len(row) == 4 for row in json.loads(done.stdout))
+    lines = run("symbols", "ws/main.asm", "-D!speed=3").stdout.splitlines()
+    assert lines[1] == "ws/main.asm:4: label Main = $008002" and len(lines) == len(LABELS)
+
+
+def test_symbol_files_of_a_root(run: Any, root: Path, tmp_path: Path) -> None:
+    """The WLA file is Asar's, but for who made it, the checksum of the ROM, which is not known here, and the lines of
+    macros, where Asar 1.91 names the line above."""
+    require("asar")
+    text = ROOT.replace('incsrc "sub.asm"', "Inner: dw Inner").replace("!speed", "3")
+    root.write_text(text)
+    assert run("symbols", "ws/main.asm", "--wla", "out.sym").stdout == ""
+    theirs = asars_file(text).replace("/main.asm", str(root)).replace("by asar", "by nayru")
+    assert "00:8006 0000:0000000b\n" in theirs
+    theirs = theirs.replace("00:8006 0000:0000000b\n", "00:8006 0000:0000000c\n")
+    assert (tmp_path / "out.sym").read_text() == re.sub(r"\[rom checksum\]\n.*\n\n", "", theirs)
+    root.write_text(text + "Nowhere = $6000\n")
+    told = run("symbols", "ws/main.asm", "--mesen", "out.mlb").stderr
+    assert told == "nayru: not in the file: 1 label with a value that is no address of a memory that Mesen names\n"
+    assert (tmp_path / "out.mlb").read_text() == (
+        "SnesPrgRom:0000:Inner\nSnesPrgRom:0002:Main:also Main_sub\nSnesPrgRom:0004:_neg_1_1\n"
+        "SnesPrgRom:0006:Foo_made\nSnesPrgRom:3FFFFB:Big\n")
+
+
+def test_a_root_as_nayru_toml_says(run: Any, root: Path, tmp_path: Path) -> None:
+    (root.parent / "nayru.toml").write_text(
+        'base_image = "base.sfc"\n[[roots]]\npath = "main.asm"\ndefines = { at = "$9000", name = "Named" }\n')
+    (root.parent / "base.sfc").write_bytes(bytes(512) + b"\x12\x34" + bytes(0x7FFE))
+    root.write_text("lorom\norg !at\n!name:\nRead = read2($008000)\n")
+    rows = json.loads(run("symbols", str(root), "--json").stdout)
+    assert [(row["name"], row["value"]) for row in rows] == [("Named", 0x9000), ("Read", 0x3412)]
+    (tmp_path / "other.sfc").write_bytes(b"\xff" * 0x8000)
+    rows = json.loads(run("symbols", str(root), "--json", "-Dat=$A000", "--base", "other.sfc").stdout)
+    assert [(row["name"], row["value"]) for row in rows] == [("Named", 0xA000), ("Read", 0xFFFF)]
+
+
+def test_labels_that_stay_unknown_are_told(run: Any, root: Path) -> None:
+    root.write_text("lorom\norg $8000\nKnown:\nskip read1($008000)\nAfter:\n")
+    done = run("symbols", "ws/main.asm")
+    assert done.stdout.splitlines() == ["ws/main.asm:3: label Known = $008000", "ws/main.asm:5: label After"]
+    assert "1 of 2 labels has no known value, most often since: " in done.stderr and "--base IMAGE" in done.stderr
+    assert json.loads(run("symbols", "ws/main.asm", "--json").stdout)[1]["value"] is None
+
+
+def test_a_root_stays_inside_its_project(run: Any, root: Path, tmp_path: Path) -> None:
+    (root.parent / "nayru.toml").write_text("")
+    (tmp_path / "out.asm").write_text("Outside:\n")
+    root.write_text('lorom\norg $8000\nincsrc "../out.asm"\nIn:\n')
+    done = run("symbols", "ws/main.asm")
+    assert "label In" in done.stdout and "Outside" not in done.stdout
+    assert "out.asm is not read: it lies outside the workspace" in done.stderr
+    assert "outside_include_paths" in done.stderr and "nayru: ws/main.asm:3: " in done.stderr
+    (tmp_path / "home" / "config").mkdir(parents=True)
+    (tmp_path / "home" / "config" / "config.toml").write_text(f"outside_include_paths = [{str(tmp_path)!r}]\n")
+    done = run("symbols", "ws/main.asm")
+    assert "out.asm:1: label Outside = $008000" in done.stdout and done.stderr == ""
+
+
+def test_a_root_that_cannot_be_had(run: Any, root: Path, tmp_path: Path) -> None:
+    assert "absent.asm: no such file" in run("symbols", "absent.asm", code=1).stderr
+    assert "ws/absent: no such file" in run("symbols", "ws/absent", code=1).stderr
+    with open(tmp_path / "huge.asm", "wb") as file:
+        file.truncate(17 << 20)
+    assert "huge.asm cannot be read: it is larger than" in run("symbols", "huge.asm", code=1).stderr
+    assert "--wla needs the root file" in run("symbols", "--wla", "x.sym", code=2).stderr
+    assert "-D a b=1: expected NAME=VALUE" in run("symbols", "ws/main.asm", "-D", "a b=1", code=2).stderr
+    assert "--base no.sfc cannot be read: " in run("symbols", "ws/main.asm", "--base", "no.sfc", code=2).stderr
+    assert "not overwritten" in run("symbols", "ws/main.asm", "--wla", "ws/sub.asm", code=2).stderr
+    run("symbols", "ws/main.asm", "--json", "--wla", "x.sym", code=2)
 
 
 def test_a_module_in_the_workspace_is_not_imported(run: Any, tmp_path: Path) -> None:
