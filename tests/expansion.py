@@ -16,7 +16,7 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -240,24 +240,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         report(Path(options.suite).resolve(), options.asar, library, options.show, options.oracle)
         return 0
-    jobs: list[tuple[str, Job, int]] = []
+    defines = {name: value for name, _, value in (one.partition("=") for one in options.defines)}
+    includes = tuple(Path(one).resolve().as_posix() for one in options.include_paths)
     chosen = [one for one in CORPORA if options.root in (one.name, "all")]
-    if chosen:
-        folder = os.environ.get("NAYRU_CORPUS")
-        if not folder:
-            parser.error("NAYRU_CORPUS names no folder with local copies of public projects")
-        jobs = [(one.name, job_of(one, Path(folder), options.asar), options.stand_in or one.stand_in)
-                for one in chosen]
-    elif options.root:
-        defines = tuple((name, value) for name, _, value in (one.partition("=") for one in options.defines))
-        root = Root(Path(options.root).resolve().as_posix(), dialect_of(options.asar), defines=defines,
-                    include_paths=tuple(Path(one).resolve().as_posix() for one in options.include_paths))
-        jobs = [(options.root, Job(root, base_image(options.base)), options.stand_in)]
-    else:
+    folder = os.environ.get("NAYRU_CORPUS", "") if chosen else "."
+    if not chosen and options.root:
+        chosen = [Corpus(options.root, options.root)]
+    elif not chosen:
         parser.error("a root or --suite is needed")
-    for name, job, stand_in in jobs:
+    elif not folder:
+        parser.error("NAYRU_CORPUS names no folder with local copies of public projects")
+    for one in chosen:
+        job = job_of(replace(
+            one, defines=tuple((dict(one.defines) | defines).items()), include_paths=(*one.include_paths, *includes),
+            base=options.base or one.base), Path(folder), options.asar)
+        stand_in = options.stand_in or one.stand_in
         result = theirs(job, library)
-        print(f"== {name}, {told(result)}", flush=True)
+        print(f"== {one.name}, {told(result)}", flush=True)
         if stand_in and any(error.name == "Efile_not_found" for error in result.errors):
             job = with_stand_ins(job, result, stand_in)
             result = theirs(job, library)

@@ -152,7 +152,7 @@ class _Label(C.Structure):
 
 
 _LAYOUT: dict[int, tuple[Any, Any]] = {3: (_Params3, _Told3), 4: (_Params4, _Told4)}
-_NAME = re.compile(r": (?:error|warning): \(([EW]\w+)\)")
+_NAME = re.compile(r"(?:^|: )(?:error|warning): \(([EW]\w+)\)")
 
 
 def _text(raw: bytes | None) -> str:
