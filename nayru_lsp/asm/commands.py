@@ -1,0 +1,584 @@
+"""Asar's commands: what each does to the machine that executes them (see `expand`).
+
+Each takes the words of its block, itself first. Errors carry Asar's names. Refuses to know: printing, warnings and
+titles, which change neither labels nor bytes. Long because Asar has some eighty commands, most of a few lines.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from nayru_lsp.asm.arithmetic import Unknown, Wrong
+from nayru_lsp.asm.compiled import CODE, Data, pack, split_list, unquoted
+from nayru_lsp.asm.expansion import REGION, UNPLACED, UNSET, Fatal
+from nayru_lsp.asm.mapping import MappingMode, to_rom
+
+if TYPE_CHECKING:
+    from nayru_lsp.asm.expand import Machine
+
+_PLAIN_NAME = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
+_FUNCTION = re.compile(r"([A-Za-z_]\w*)\(([^()]*)\)\Z", re.ASCII)
+
+
+def _words(m: Machine, words: list[str], *counts: int) -> None:
+    """2.0 lets an argument hold spaces: what is too much is joined to the last one."""
+    if len(words) - 1 in counts:
+        return
+    if m.modern and len(words) - 1 > max(counts) > 0:
+        most = max(counts)
+        words[most:] = [" ".join(words[most:])]
+        return
+    raise m.drop("unknown_command", f"`{words[0]}` takes {' or '.join(map(str, counts))} words")
+
+
+def _number(m: Machine, text: str, static: bool = False) -> int:
+    expression = m.compiler.expression(text)
+    if static and not m.is_static(expression):
+        raise m.drop("no_labels_here", "a label cannot stand here")
+    return expression.integer(m)
+
+
+def _outside_block(m: Machine) -> None:
+    if m.block is not None:
+        raise m.drop("feature_unavaliable_in_spcblock", "this cannot stand in an spcblock")
+
+
+def _org(m: Machine, words: list[str]) -> None:
+    _words(m, words, 1)
+    _outside_block(m)
+    m.end_freespace()
+    try:
+        value = _number(m, words[1])
+    except Wrong as wrong:
+        if wrong.code == "label_not_found" and not m.final:
+            raise m.drop("org_label_forward", "the label of this `org` must be defined above it") from wrong
+        raise
+    if not 0 <= value <= 0xFFFFFF:
+        raise m.drop("snes_address_out_of_bounds", f"${value & 0xFFFFFFFF:X} is no address of 24 bits")
+    m.pos = m.real = m.origin = m.real_origin = value
+
+
+def _base(m: Machine, words: list[str]) -> None:
+    _words(m, words, 1)
+    if words[1].lower() == "off":
+        m.pos, m.origin = m.real, m.real_origin
+        return
+    value = _number(m, words[1])
+    if not 0 <= value <= 0xFFFFFF:
+        raise m.drop("snes_address_out_of_bounds", f"${value & 0xFFFFFFFF:X} is no address of 24 bits")
+    m.pos = m.origin = value
+    m.optimize_bank = -1
+
+
+def _pushpc(m: Machine, words: list[str]) -> None:
+    _words(m, words, 0)
+    m.pc_stack.append((m.pos, m.real, m.origin, m.real_origin, m.arch, m.free_id,
+                          m.free_start, m.free_extra))
+    m.pos = m.real = m.origin = m.real_origin = UNSET
+
+
+def _pullpc(m: Machine, words: list[str]) -> None:
+    _words(m, words, 0)
+    if not m.pc_stack:
+        raise m.drop("pullpc_without_pushpc", "there is no `pushpc` for this `pullpc`")
+    m.end_freespace()
+    (m.pos, m.real, m.origin, m.real_origin, arch, m.free_id, m.free_start,
+     m.free_extra) = m.pc_stack.pop()
+    if arch != m.arch:
+        m.problem("pullpc_different_arch", "`arch` is not what it was at the `pushpc`")
+
+
+def _pushbase(m: Machine, words: list[str]) -> None:
+    _words(m, words, 0)
+    m.base_stack.append(m.pos)
+
+
+def _pullbase(m: Machine, words: list[str]) -> None:
+    _words(m, words, 0)
+    if not m.base_stack:
+        raise m.drop("pullbase_without_pushbase", "there is no `pushbase` for this `pullbase`")
+    m.pos = m.origin = m.base_stack.pop()
+    if m.pos != m.real_origin:
+        m.optimize_bank = -1
+
+
+def _skip(m: Machine, words: list[str]) -> None:
+    amount = _amount(m, words)
+    if m.pos < 0:
+        m.without_org()
+    m.step(amount)
+
+
+def _fill(m: Machine, words: list[str]) -> None:
+    amount = _amount(m, words)
+    if amount > 0:
+        if amount > m.limits.output:
+            raise m.drop("nayru_limit", f"{amount:,} bytes at once")
+        m.write((m.fill_with * (amount // 12 + 1))[:amount], amount)
+
+
+def _amount(m: Machine, words: list[str]) -> int:
+    lower = [word.lower() for word in words]
+    if len(words) >= 3 and lower[1] == "align":
+        offset = 0
+        if "offset" in lower[3:]:
+            at = lower.index("offset", 3)
+            offset = _number(m, " ".join(words[at + 1:]), True)
+            words = words[:at]
+        alignment = _number(m, " ".join(words[2:]), True)
+        if alignment < 1 or alignment & (alignment - 1) or alignment > 0x800000:
+            raise m.drop("invalid_alignment", "an alignment is a power of two")
+        if m.pos >> REGION:
+            raise Unknown("an alignment in a place that is not known")
+        return -(m.pos - offset) & (alignment - 1)
+    _words(m, words, 1)
+    return _number(m, words[1], True)
+
+
+def _pad(m: Machine, words: list[str]) -> None:
+    _words(m, words, 1)
+    if m.real >> REGION:
+        raise m.drop("pad_in_freespace", "`pad` cannot stand in freespace") if m.real >> REGION < UNPLACED \
+            else Unknown("a `pad` in a place that is not known")
+    target = _number(m, words[1])
+    if target > m.real:
+        end, start = to_rom(m.mode, target), to_rom(m.mode, m.real)
+        if end is None and target & 0xFFFF == 0:
+            last = to_rom(m.mode, target - 1)
+            end = None if last is None else last + 1
+        if end is None or start is None:
+            raise m.drop("snes_address_doesnt_map_to_rom", f"${target:06X} shows no ROM")
+        size = end - start
+        if size > 0:
+            m.write((m.pad_with * (size // 12 + 1))[:size], size)
+
+
+def _filler(m: Machine, words: list[str]) -> bytes:
+    _words(m, words, 1)
+    name = words[0].lower()
+    unit = {"byte": 1, "word": 2, "long": 3, "dword": 4}[name.removeprefix("fill").removeprefix("pad")]
+    return pack(_number(m, words[1]), unit) * (12 // unit)
+
+
+def _fillbyte(m: Machine, words: list[str]) -> None:
+    m.fill_with = _filler(m, words)
+
+
+def _padbyte(m: Machine, words: list[str]) -> None:
+    m.pad_with = _filler(m, words)
+
+
+def _mapper(m: Machine, words: list[str]) -> None:
+    _outside_block(m)
+    m.mode = MappingMode(words[0].lower())
+    m.modes.append((len(m.out._objects), m.mode))
+
+
+def _arch(m: Machine, words: list[str]) -> None:
+    _words(m, words, 1)
+    _outside_block(m)
+    arch = words[1].lower()
+    if arch == "spc700-raw":
+        m.mode = MappingMode.NOROM
+        m.modes.append((len(m.out._objects), m.mode))
+    if arch in ("65816", "spc700", "superfx", "spc700-raw", "spc700-inline"):
+        m.arch = "spc700" if arch.startswith("spc700") else arch
+        m.compiler = m.compiler_of()
+    elif m.modern:
+        raise m.drop("unknown_arch", f"`{arch}` is no processor: 65816, spc700 or superfx")
+
+
+def _math(m: Machine, words: list[str]) -> None:
+    _words(m, words, 2)
+    on = words[2].lower() == "on"
+    which = words[1].lower()
+    if which == "pri":
+        m.rules = m.rules._replace(precedence=on or m.priority)
+    elif which == "round":
+        m.rules = m.rules._replace(truncate=on and not m.priority)
+    m.compiler = m.compiler_of()
+
+
+def _asar(m: Machine, words: list[str]) -> None:
+    if len(words) < 2:
+        return
+    parts = words[1].split(".")
+    if not all(part.isdigit() for part in parts) or not 2 <= len(parts) <= 3:
+        raise m.drop("invalid_version_number", f"`{words[1]}` is no version: write `asar 1.90`")
+    numbers = [int(part) for part in parts]
+    minor = numbers[1] // 10 if len(parts) == 2 else numbers[1]
+    if not m.modern and numbers[0] == 1 and (len(parts) == 2 and len(parts[1]) != 2):
+        raise m.drop("invalid_version_number", f"`{words[1]}` is no version for Asar 1.91: write `asar 1.90`")
+    if numbers[0] > (2 if m.modern else 1):
+        m.problem("asar_too_old", f"this wants Asar {words[1]}")
+        raise Fatal
+    if numbers[0] == 1 and minor >= 9 and not m.priority:
+        m.priority = True
+        m.rules = m.rules._replace(precedence=True, truncate=False)
+        m.compiler = m.compiler_of()
+
+
+def _include(m: Machine, words: list[str]) -> None:
+    if len(m.frames) == 1:
+        m.problem("cant_be_main_file", "this file says that it is not the main file")
+        raise Fatal
+
+
+def _includeonce(m: Machine, words: list[str]) -> None:
+    m.included_once.add(m.out.files[m.frames[-1].file])
+
+
+def _incsrc(m: Machine, words: list[str]) -> None:
+    _words(m, words, 1)
+    name = unquoted(words[1])
+    if name is None:
+        raise m.drop("garbage_near_quoted_string", "something stands beside the file name")
+    frame = m.frames[-1]
+    if not m.enter_file(name, m.out.files[frame.file]):
+        m.problem("failed_to_open_file", f"there is no file {name} here")
+        raise Unknown(f"{name} is not here")
+
+
+def _incbin(m: Machine, words: list[str]) -> None:
+    if len(words) not in (2, 4):
+        raise m.drop("unknown_command", "write `incbin \"file\":first..end`")
+    name, start, end = words[1], 0, 0
+    at = name.find(":", name.rfind('"') if '"' in name else 2)
+    if at >= 0:
+        name, span = name[:at], name[at + 1:]
+        if ".." in span:
+            first, last = span.split("..", 1)
+            start = _number(m, first, True) if first else 0
+            end = _number(m, last, True) if last else 0
+        else:
+            start, end = _old_range(m, span)
+    bare = unquoted(name)
+    if bare is None:
+        raise m.drop("garbage_near_quoted_string", "something stands beside the file name")
+    data = m.binary(bare)
+    if data is None:
+        m.problem("failed_to_open_file", f"there is no file {bare} here")
+        raise Unknown(f"{bare} is not here")
+    end = end or len(data)
+    if not 0 <= start <= end <= len(data):
+        raise m.drop("file_offset_out_of_bounds", f"{bare} has {len(data):,} bytes only")
+    if len(words) == 4:
+        raise Unknown("incbin to another place")
+    if end > start:
+        m.write(data[start:end], end - start)
+
+
+def _old_range(m: Machine, text: str) -> tuple[int, int]:
+    """1.91: ``hex-hex``, where an end in parentheses is an expression."""
+    match = re.match(r"(?:\((.*)\)|([0-9A-Fa-f]+))-(?:\((.*)\)|([0-9A-Fa-f]+))\Z", text)
+    if match is None or m.modern:
+        raise m.drop("broken_incbin", "write the range as `:first..end`")
+    ends = [_number(m, one, True) if one is not None else int(other, 16)
+            for one, other in (match.group(1, 2), match.group(3, 4))]
+    return ends[0], ends[1]
+
+
+def _table(m: Machine, words: list[str]) -> None:
+    name = re.sub(r",(?:ltr|rtl)\Z", "", words[1])
+    flipped = words[1].endswith(",rtl")
+    data = m.binary(unquoted(name) or name)
+    if data is None:
+        raise Unknown(f"{name} is not here")
+    table = list(range(256))
+    for line in data.decode("latin-1").splitlines():
+        if flipped and "=" in line:
+            value, _, letter = line.partition("=")
+        else:
+            letter, value = line[:1], line[2:]
+        if len(letter) == 1 and re.fullmatch("[0-9A-Fa-f]+", value):
+            table[ord(letter)] = int(value, 16)
+    m.table = table
+
+
+def _character(m: Machine, words: list[str]) -> None:
+    table = list(range(256)) if m.table is None else list(m.table)
+    code = ord(words[0][1]) if m.modern else words[0][1:-1].encode("utf-8", "surrogateescape")[0]
+    if code < 256:
+        table[code] = _number(m, words[2], True)
+        m.table = table
+
+
+def _cleartable(m: Machine, words: list[str]) -> None:
+    m.table = None
+
+
+def _pushtable(m: Machine, words: list[str]) -> None:
+    m.tables.append(m.table)
+
+
+def _pulltable(m: Machine, words: list[str]) -> None:
+    if not m.tables:
+        raise m.drop("pulltable_without_table", "there is no `pushtable` for this `pulltable`")
+    m.table = m.tables.pop()
+
+
+def _function(m: Machine, words: list[str]) -> None:
+    match = _FUNCTION.match(words[1]) if len(words) > 3 and words[2] == "=" else None
+    if match is None or (len(words) > 4 and not m.modern):
+        raise m.drop("broken_function_declaration", "write `function name(parameter) = expression`")
+    names = tuple(part.strip() for part in match.group(2).split(","))
+    if not all(_PLAIN_NAME.match(one) for one in names):
+        raise m.drop("broken_function_declaration", "a function needs parameters, each of them a name")
+    m.functions[match.group(1)] = (names, " ".join(words[3:]))
+
+
+def _undef(m: Machine, words: list[str]) -> None:
+    _words(m, words, 1)
+    name = unquoted(words[1]) or ""
+    if name not in m.defines:
+        raise m.drop("define_not_found", f"`!{name}` is not defined here")
+    m.set_define(name, None)
+
+
+def _namespace(m: Machine, words: list[str]) -> None:
+    _outside_block(m)
+    if len(words) not in (2, 3):
+        raise m.drop("unknown_command", "write `namespace name` or `namespace off`")
+    what = words[1].lower()
+    if what == "off" and len(words) == 2:
+        if m.nested:
+            if m.spaces:
+                m.spaces.pop()
+        else:
+            m.spaces.clear()
+    elif what == "nested" and len(words) == 3:
+        m.nested = words[2].lower() == "on"
+    else:
+        name = unquoted(words[1])
+        if len(words) > 2 or name is None or not _PLAIN_NAME.match(name):
+            raise m.drop("invalid_namespace_name", f"`{words[1]}` is no name for a namespace")
+        if not m.nested:
+            m.spaces.clear()
+        m.spaces.append(name)
+    m.space = "".join(one + "_" for one in m.spaces)
+
+
+def _pushns(m: Machine, words: list[str]) -> None:
+    _outside_block(m)
+    m.space_stack.append((m.space, list(m.spaces), m.nested))
+    m.space, m.spaces, m.nested = "", [], False
+
+
+def _pullns(m: Machine, words: list[str]) -> None:
+    _outside_block(m)
+    if not m.space_stack:
+        raise m.drop("pullns_without_pushns", "there is no `pushns` for this `pullns`")
+    m.space, m.spaces, m.nested = m.space_stack.pop()
+
+
+def _global(m: Machine, words: list[str]) -> None:
+    name = words[1] if len(words) == 2 else ""
+    if not re.match(r"[A-Za-z_][\w.]*:\Z", name, re.ASCII):
+        raise m.drop("invalid_global_label", "write `global name:`")
+    m.sub[:] = [name[:-1]]
+    m.set_label(name[:-1], None, False)
+
+
+def _optimize(m: Machine, words: list[str]) -> None:
+    _words(m, words, 2)
+    which, what = words[1].lower(), words[2].lower()
+    if which == "dp" and what in ("none", "ram", "always"):
+        m.optimize_dp = what
+    elif which == "address" and what in ("default", "ram", "mirrors"):
+        m.optimize_address = what
+    else:
+        raise m.drop("bad_optimize", "write `optimize dp none|ram|always` or `optimize address default|ram|mirrors`")
+
+
+def _bank(m: Machine, words: list[str]) -> None:
+    _words(m, words, 1)
+    what = words[1].lower()
+    m.optimize_bank = -1 if what == "auto" else 0x100 if what == "noassume" else _number(m, words[1]) & 0xFF
+
+
+def _dpbase(m: Machine, words: list[str]) -> None:
+    _words(m, words, 1)
+    value = _number(m, words[1])
+    if value & ~0xFF00:
+        raise m.drop("bad_dp_base", "a direct page base is $xx00")
+    m.dp_base = value
+
+
+def _check(m: Machine, words: list[str]) -> None:
+    if len(words) == 3 and words[1].lower() == "bankcross":
+        how = words[2].lower()
+        if how in ("off", "half", "full"):
+            m.cross, m.half = how != "off", how == "half"
+    elif len(words) < 2 or words[1].lower() != "title":
+        raise m.drop("invalid_check", "write `check title` or `check bankcross`")
+
+
+def _rep(m: Machine, words: list[str]) -> None:
+    _words(m, words, 1)
+    m.repeat = _number(m, words[1])
+    if m.repeat > m.limits.loops:
+        m.repeat = 1
+        raise m.drop("nayru_limit", f"repeated {_number(m, words[1]):,} times")
+
+
+def _warnpc(m: Machine, words: list[str]) -> None:
+    _words(m, words, 1)
+    if m.pos >> REGION:
+        return
+    most = _number(m, words[1])
+    if m.pos > most:
+        m.problem("warnpc_failed", f"the code ends at ${m.pos & 0xFFFFFF:06X}, behind ${most & 0xFFFFFF:06X}")
+
+
+def _error(m: Machine, words: list[str]) -> None:
+    said = unquoted(words[1]) if len(words) > 1 and words[1].startswith('"') else None
+    m.problem("error_command", f"the source says: {said}" if said else "an `error` command was reached")
+
+
+def _nothing(m: Machine, words: list[str]) -> None:
+    """Says something, or sets what has no meaning for labels and bytes."""
+
+
+# --- structs -----------------------------------------------------------------------------------------------------
+
+def _struct(m: Machine, words: list[str]) -> None:
+    if m.in_struct:
+        raise m.drop("nested_struct", "a struct cannot stand inside another")
+    if not 2 <= len(words) <= 4 or not _PLAIN_NAME.match(words[1]):
+        raise m.drop("missing_struct_params", "write `struct name`, with an address or `extends other` behind it")
+    name = words[1]
+    position, static, parent = m.pos, False, ""
+    if len(words) == 4:
+        parent = words[3]
+        if words[2].lower() != "extends" or parent not in m.structs:
+            raise m.drop("struct_not_found", f"there is no struct `{parent}` to extend")
+        position, static = m.structs[parent][2], m.structs[parent][3]
+    elif len(words) == 3:
+        expression = m.compiler.expression(words[2])
+        static = m.is_static(expression)
+        position = expression.integer(m)
+        if not 0 <= position <= 0xFFFFFF:
+            raise m.drop("snes_address_out_of_bounds", "this is no address of 24 bits")
+    m.struct_back = (m.pos, m.origin, m.real, m.real_origin, m.optimize_bank, m.place)
+    m.in_struct = f"{parent}.{name}" if parent else name
+    m.struct_parent, m.struct_static, m.struct_base = parent, static, position
+    m.optimize_bank = -1
+    m.pos = m.origin = position
+    m.real = m.real_origin = 0
+    m.set_label(m.in_struct, position, static)
+
+
+def _endstruct(m: Machine, words: list[str]) -> None:
+    if not m.in_struct:
+        raise m.drop("endstruct_without_struct", "there is no `struct` for this `endstruct`")
+    alignment = _number(m, words[2]) if len(words) == 3 else 1
+    if alignment < 1:
+        raise m.drop("alignment_too_small", "an alignment is at least 1")
+    size = -(-(m.pos - m.struct_base) // alignment) * alignment
+    m.structs[m.in_struct] = (size, size, m.pos, m.struct_static)
+    parent = m.structs.get(m.struct_parent)
+    if parent is not None:
+        m.structs[m.struct_parent] = (parent[0], max(parent[1], parent[0] + size), parent[2], parent[3])
+    m.pos, m.origin, m.real, m.real_origin, m.optimize_bank, _ = m.struct_back
+    m.in_struct = m.struct_parent = ""
+
+
+# --- sound blocks ------------------------------------------------------------------------------------------------
+
+def _spcblock(m: Machine, words: list[str]) -> None:
+    if len(words) not in (2, 3) or (len(words) == 3 and words[2].lower() != "nspc"):
+        raise m.drop("spcblock_too_many_args", "write `spcblock address` or `spcblock address nspc`")
+    target = _number(m, words[1])
+    if target & ~0xFFFF:
+        raise m.drop("snes_address_out_of_bounds", "the sound processor has addresses of 16 bits")
+    m.block = (len(m.out._objects), m.space, m.place)
+    m.write(bytes(2), 2)
+    m.write(pack(target, 2), 2)
+    m.pos = m.origin = target
+    m.space = ":SPCBLOCK:_" + m.space
+    m.arch = "spc700"
+    m.compiler = m.compiler_of()
+
+
+def _endspcblock(m: Machine, words: list[str]) -> None:
+    if m.block is None:
+        raise m.drop("endspcblock_without_spcblock", "there is no `spcblock` for this `endspcblock`")
+    number, outside, _ = m.block
+    m.out._objects[number] = pack(m.pos - m.origin, 2)
+    if len(words) == 3 and words[1] == "execute":
+        m.write(bytes(2), 2)
+        entry = m.compiler.expression(words[2])
+        m.write((Data(2, (entry,)), None, m.captured(entry.names)), 2)
+    m.block, m.space = None, outside
+    m.arch = "65816"
+    m.compiler = m.compiler_of()
+
+
+# --- freespace ---------------------------------------------------------------------------------------------------
+
+def _freespace(m: Machine, words: list[str]) -> None:
+    _outside_block(m)
+    m.end_freespace()
+    options = {part.strip().lower() for part in " ".join(words[1:]).split(",")}
+    name = words[0].lower()
+    m.free_code = name == "freecode" or (name == "freespace" and "ram" in options) or (
+        name == "segment" and "noram" not in options)
+    m.free_id = m.free_number
+    m.free_number += 1
+    m.optimize_bank = -1
+    m.unknown("freespace: its place is found when the patch is applied")
+    m.free_start = m.pos
+
+
+def _autoclean(m: Machine, words: list[str]) -> None:
+    if len(words) == 2:
+        return
+    if len(words) != 3:
+        raise m.drop("broken_autoclean", "write `autoclean JSL label`")
+    word = words[1].lower().removesuffix(".l")
+    target = m.compiler.expression(words[2])
+    opcode = {"jsl": 0x22, "jml": 0x5C, "dl": None}.get(word, -1)
+    if opcode == -1:
+        made = m.compiler.instruction(words[1:]) if m.modern else None
+        if made is None or made[0] != CODE:
+            raise m.drop("broken_autoclean", "only JSL, JML and dl can be cleaned")
+        size, obj = m.code(made[1], made[2])
+        m.write(obj, size)
+        return
+    if opcode is not None:
+        m.write(bytes([opcode]), 1)
+    m.write((Data(3, (target,)), None, m.captured(target.names)), 3)
+
+
+def _prot(m: Machine, words: list[str]) -> None:
+    names = split_list(words[1]) if len(words) == 2 else []
+    m.write(b"PROT" + bytes([len(names) * 3 & 0xFF]), 5)
+    for name in names:
+        target = m.compiler.expression(name)
+        m.write((Data(3, (target,)), None, m.captured(target.names)), 3)
+    m.write(b"STOP\0", 5)
+
+
+COMMANDS: dict[str, Callable[[Machine, list[str]], None]] = {
+    "org": _org, "base": _base, "pushpc": _pushpc, "pullpc": _pullpc,
+    "pushbase": _pushbase, "pullbase": _pullbase, "skip": _skip, "fill": _fill,
+    "pad": _pad, "arch": _arch, "math": _math, "asar": _asar,
+    "include": _include, "includefrom": _include, "includeonce": _includeonce,
+    "incsrc": _incsrc, "incbin": _incbin, "table": _table, "'": _character,
+    "cleartable": _cleartable, "pushtable": _pushtable, "pulltable": _pulltable,
+    "function": _function, "undef": _undef, "namespace": _namespace,
+    "pushns": _pushns, "pullns": _pullns, "global": _global,
+    "optimize": _optimize, "bank": _bank, "dpbase": _dpbase, "check": _check,
+    "rep": _rep, "warnpc": _warnpc, "error": _error, "struct": _struct,
+    "endstruct": _endstruct, "spcblock": _spcblock, "endspcblock": _endspcblock,
+    "freespace": _freespace, "freecode": _freespace, "freedata": _freespace,
+    "segment": _freespace, "autoclean": _autoclean, "autoclear": _autoclean,
+    "prot": _prot,
+    **dict.fromkeys(("fillbyte", "fillword", "filllong", "filldword"), _fillbyte),
+    **dict.fromkeys(("padbyte", "padword", "padlong", "paddword"), _padbyte),
+    **dict.fromkeys(("lorom", "hirom", "exlorom", "exhirom", "sfxrom", "norom", "fullsa1rom", "sa1rom"), _mapper),
+    **dict.fromkeys("print warn warnings freespacebyte freespace_settings reset header fastrom startpos xkas".split(),
+                    _nothing),
+}

@@ -1,0 +1,144 @@
+"""What executing a root found: labels, bytes, places, defines (see `expand`). Columns inside; objects on demand."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from nayru_lsp.asm.mapping import MappingMode, to_rom
+from nayru_lsp.asm.problem import Problem
+
+UNPLACED = 0x80         # regions from this number on have no known place
+REGION = 24             # bits below the number of a region in a position
+UNSET = -1              # no `org` yet
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Where an expansion is cut. Asar itself knows none of these but the depth (250 levels in 1.91)."""
+
+    lines: int = 30_000_000     # executed, of all passes
+    loops: int = 2_000_000      # turns of while and for, of one pass
+    depth: int = 250            # macros, includes, defines in defines
+    text: int = 2_000_000       # characters of one line after expansion
+    output: int = 0x2000000     # bytes written
+    calls: int = 3_000_000      # of macros, of one pass
+    problems: int = 2_000
+
+
+class Made(NamedTuple):
+    """A label: where it was made, ``row`` from 0; ``calls`` are the macro calls it came through, outermost first."""
+
+    name: str
+    value: int | None
+    path: str
+    row: int
+    calls: tuple[tuple[str, int], ...]
+
+
+class Write(NamedTuple):
+    """``size`` bytes at the SNES address ``snes`` (None: its place is not known); ``data`` None: not known."""
+
+    snes: int | None
+    rom: int | None
+    size: int
+    data: bytes | None
+    path: str
+    row: int
+
+
+class Cancelled(Exception):
+    """Raised by ``tick`` to end an expansion."""
+
+
+class Fatal(Exception):
+    """Asar would stop here."""
+
+
+class Expansion:
+    """What an execution found. Columns inside; objects are made when somebody asks."""
+
+    def __init__(self) -> None:
+        self.mapping_mode = MappingMode.LOROM
+        self.files: list[str] = []
+        self.values: dict[str, int] = {}            # name -> position (24 bits and a region above them)
+        self.places: dict[str, int] = {}            # name -> place
+        self.call_table: list[tuple[int, int]] = [(-1, 0)]      # call -> its caller, place of the call
+        self.defines: dict[str, str] = {}
+        self.define_log: list[tuple[str, str | None, int]] = []      # name, text (None: gone), place
+        self.define_marks: dict[int, list[tuple[int, int]]] = {}     # file -> (row, length of the log before it)
+        self._skipped: dict[int, list[tuple[int, int]]] = {}        # file -> rows of branches that were not taken
+        self.macros: dict[str, tuple[str, int, tuple[str, ...]]] = {}    # name -> path, row, parameters
+        self.structs: dict[str, tuple[int, int]] = {}
+        self.problems: tuple[Problem, ...] = ()
+        self.reasons: Counter[str] = Counter()
+        self.passes = 0
+        self.lines = 0
+        self.clean = True
+        self._objects: list[Any] = []
+        self._at = array("q")
+        self._real = array("q")
+        self._place = array("Q")
+        self._sizes = array("I")
+        self._data: list[bytes | None] | None = None
+        self._machine: Any = None
+        self._labels: dict[str, Made] | None = None
+
+    @property
+    def skipped(self) -> dict[int, set[int]]:
+        """File -> rows in branches that were not taken, at least once."""
+        return {file: {row for first, end in ranges for row in range(first, end)}
+                for file, ranges in self._skipped.items()}
+
+    # --- labels ------------------------------------------------------------------------------------------------------
+
+    @property
+    def labels(self) -> Mapping[str, Made]:
+        """Every label by its name as Asar spells it; those of Asar's own making begin with ``:``."""
+        if self._labels is None:
+            self._labels = {name: self.label(name) for name in self.values}  # type: ignore[misc]
+        return self._labels
+
+    def label(self, name: str) -> Made | None:
+        position = self.values.get(name)
+        if position is None:
+            return None
+        path, row, calls = self.where(self.places[name])
+        return Made(name, self.address(position), path, row, calls)
+
+    def address(self, position: int) -> int | None:
+        """A position as a 24-bit address, or None in a region without a place."""
+        return None if position < 0 or position >> REGION >= UNPLACED else position & 0xFFFFFF
+
+    def where(self, place: int) -> tuple[str, int, tuple[tuple[str, int], ...]]:
+        call = place >> 40
+        calls: list[tuple[str, int]] = []
+        while call > 0:
+            call, outer = self.call_table[call]
+            calls.append((self.files[outer >> 24 & 0xFFFF], outer & 0xFFFFFF))
+            call = outer >> 40
+        return self.files[place >> 24 & 0xFFFF], place & 0xFFFFFF, tuple(reversed(calls))
+
+    # --- bytes -------------------------------------------------------------------------------------------------------
+
+    def data(self) -> list[bytes | None]:
+        """The bytes of every write, in order."""
+        if self._data is None:
+            self._data = self._machine.evaluated(self)
+        return self._data
+
+    @property
+    def writes(self) -> list[Write]:
+        out = []
+        data = self.data()
+        mode = self.mapping_mode
+        for number, place in enumerate(self._place):
+            real = self._real[number]
+            snes = self.address(real)
+            rom = to_rom(mode, snes) if snes is not None else None
+            out.append(Write(snes, rom, self._sizes[number], data[number], self.files[place >> 24 & 0xFFFF],
+                             place & 0xFFFFFF))
+        return out

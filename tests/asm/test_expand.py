@@ -1,0 +1,359 @@
+"""The expansion against the real Asar 1.91: the same bytes at the same places, and an error where Asar has one."""
+
+from __future__ import annotations
+
+import pytest
+
+from nayru_lsp.asm.expand import Expansion, Limits, run
+from nayru_lsp.asm.problem import Severity
+from nayru_lsp.asm.project import Root
+from nayru_lsp.asm.syntax import Dialect
+from tests.asar import assemble
+
+
+def expand(text: str, dialect: Dialect = Dialect.ASAR_1, limits: Limits | None = None, **files: str) -> Expansion:
+    texts = {"/main.asm": text, **{f"/{name.replace('__', '.')}": body for name, body in files.items()}}
+    return run(Root("/main.asm", dialect), lambda path: texts[path].encode() if path in texts else None, limits=limits)
+
+
+def ours(expansion: Expansion) -> dict[int, int]:
+    out: dict[int, int] = {}
+    for write in expansion.writes:
+        assert write.data is not None and len(write.data) == write.size, write
+        assert write.rom is not None, write
+        out.update(enumerate(write.data, write.rom))
+    return out
+
+
+def errors(expansion: Expansion) -> list[tuple[int, str]]:
+    expansion.data()
+    return [(problem.span.start, problem.code) for problem in expansion.problems if problem.severity is Severity.ERROR]
+
+
+GOOD = {
+    "plain": "org $008000\nlda #$12 : sta $2100\nlda.w $12\nlda.l $12,x\n",
+    "labels of all kinds": """org $008000
+Main: : bra .sub
+.sub
+    bne ..deep
+..deep
+-   dex : bne -
+    beq +
+    bra ++
++   nop
+++  rts
+#Declared: bra .sub
+Other.dotted: jmp Other.dotted
+""",
+    "label assignment": "org $008000\nHere = $7E0010\nlda Here : lda Here+1 : lda.w Here\nTwice = Here*2\ndl Twice\n",
+    "defines": """org $008000
+!a = 1
+!b = !a+1
+!a = 5
+db !b,!a
+!c := !a
+!a = 7
+db !c
+!d #= 2+3*4
+db !d
+!d ?= 9
+!e ?= $10
+db !d,!e
+!text = "nop : nop"
+!text
+!name = d
+db !{!{name}}
+!list = 1
+!list += ",2,3"
+db !list
+db "a\\!b"
+""",
+    "left to right": "org $008000\ndb 2+3*4, 7/2*2, (1+2)*3, -2+5, ~1&$FF\n",
+    "precedence": "asar 1.90\norg $008000\ndb 2+3*4, 7/2*2, 2**3, 1<<2+1\ndw round(2.5,0), 7/2\n",
+    "macros": """org $008000
+macro one(x, y)
+    lda #<x>
+    sta <y>
+endmacro
+macro two(a)
+    %one($12, <a>)
+    %one(<a>&$FF, $2100)
+?here: bra ?here
+    bra ?+
+?+  nop
+endmacro
+%two($34) : nop
+%two($56)
+""",
+    "variadic": """org $008000
+macro list(...)
+    db sizeof(...)
+    !i = 0
+    while !i < sizeof(...)
+        db <...[!i]>
+        !i #= !i+1
+    endwhile
+endmacro
+%list(1, 2, 3)
+%list()
+%list("4", 5)
+""",
+    "conditions": """org $008000
+!x = 3
+if !x == 3 : db 1 : endif
+if !x != 3
+    db 2
+elseif !x > 2 && !x < 4
+    db 3
+else
+    db 4
+endif
+if 0
+    if 1
+        db 5
+    else
+        db 6
+    endif
+elseif 1 == 2 || 3 == 3
+    db 7
+endif
+if not(0) : db 8
+db 9
+""",
+    "loops": """org $008000
+!i = 0
+while !i < 3
+    !j = 0
+    while !j < 2
+        db !i, !j
+        !j #= !j+1
+    endwhile
+    !i #= !i+1
+endwhile
+for k = 0..4
+    db !k
+endfor
+for n = 0..2 : db 7 : endfor
+rep 3 : nop
+""",
+    "functions": "org $008000\nfunction twice(a) = a*2\nfunction both(a,b) = twice(a)+b\n"
+                 "db both(3,4), twice(select(1,5,6))\n",
+    "structs": """struct Obj $7E0100
+.x: skip 2
+.y: skip 2
+.rest: skip 4
+endstruct
+struct More extends Obj
+.z: skip 1
+endstruct align 4
+org $008000
+lda Obj.x : lda Obj.y : sta Obj[2].rest
+db sizeof(Obj), objectsize(Obj)
+lda Obj.More.z
+""",
+    "namespaces": """org $008000
+namespace first
+Label: bra Label
+.sub
+    bra .sub
+namespace nested on
+namespace second
+Label: bra Label
+namespace off
+jmp Label
+namespace off
+namespace nested off
+global Free:
+namespace off
+dw first_Label, first_second_Label, Free, first_Label_sub
+pushns
+Label: bra Label
+pullns
+""",
+    "places": """lorom
+org $018000
+base $7E2000
+Ram: dw Ram
+base off
+dw pc()
+pushpc
+org $028000
+Far: dl Far
+pullpc
+dl Far
+skip 4
+skip align 16
+db 1
+fillbyte $AB
+fill 3
+fill align 8
+padbyte $EE
+pad $018040
+db 2
+org $048000
+pushbase
+base $1000
+dw Low
+Low:
+pullbase
+dl pc()
+""",
+    "hirom": "hirom\norg $C00000\nStart: jml Start\ndl $123456\norg $408000\ndb 1\n",
+    "width by label": """lorom
+org $018000
+Near: lda Near : lda Far : lda Later
+jsl Far
+lda #Near : lda #Near>>16 : lda.b #Near
+Later: rts
+org $028000
+Far: lda Near,x : lda Far,x
+""",
+    "width guessed wrong": """lorom
+org $018000
+lda Far
+After: dw After
+lda Far,x
+dw After2
+After2:
+org $058000
+Far:
+""",
+    "optimize": """lorom
+optimize dp always
+optimize address mirrors
+Ram = $7E0012
+High = $7E1234
+org $018000
+lda Ram : lda High : lda Ram,x
+dpbase $1200
+lda High
+bank noassume
+lda $0112 : lda Code
+bank auto
+Code: lda Code
+""",
+    "immediates": "org $008000\nlda #$1 : lda #$123 : lda #12 : lda #300 : ldx.w #$1 : rep #$30\ncop #$12 : brk\n"
+                  "wdm #3\ninx #3 : asl #2 : mvn $7E,$7F : pei ($12) : per Here : pea Here\nHere:\n",
+    "indirect": "org $008000\nlda ($12),y : lda [$12],y : lda ($12,x) : lda ($1,s),y : lda $1,s\njmp ($1234)\n"
+                "jmp [$1234] : jml [$1234] : jsr ($1234,x) : lda ($12)+1 : lda (1+2)*3,x : lda ($10+2)\n",
+    "strings": "org $008000\n'A' = $10\n'B' = $11\ndb \"AB C\",0\npushtable\ncleartable\n"
+               "db \"AB\",'A'\npulltable\n"
+               "db \"AB\"\ndw \"AB\"\n",
+    "sound": """org $008000
+arch spc700
+mov a,#$12
+mov $12,a
+bne Loop
+Loop: dbnz y,Loop
+mov a,$1234+x
+arch 65816
+nop
+""",
+    "spcblock": "org $008000\nspcblock $0500 nspc\nHere: mov a,#1 : bra Here : dw Here\nendspcblock execute Here\n",
+    "comments and joins": "org $008000 ; here\ndb 1, ; one\n   2,\n\n   3\nlda \\\n #$12\ndb \";\" ; x\n",
+    "old forms": "org $008000\n@db 1\ndb #2\nrep 2 : db 3\nwarnpc $009000\nincsrc_ = 4\ndb incsrc_\n",
+    "math words": "org $008000\nmath pri on\ndb 2+3*4\nmath pri off\ndb 2+3*4\n",
+    "data by label": "org $008000\ndb Here, Here>>8, Here>>16\ndw Here-4, Here\ndl Here|$800000\ndd Here*2\nHere:\n",
+    "assert": "org $008000\nassert 1 == 1, \"never\"\nassert pc() <= $008000\nnop\nassert Later > $008000\nLater:\n",
+    "bank border": "org $00FFFE\nnop : nop\n",
+    "border off": "check bankcross off\norg $00FFFE\nnop : nop : nop : dl 1\nHere: dl Here\n",
+    "empty macro line": "macro m(a)\n<a>\nendmacro\norg $008000\n%m(nop)\n%m(\"\")\n%m(\"db 1,2\")\n",
+    "quoted": 'macro m(a,b)\ndb <a>,<b>\nendmacro\norg $008000\n%m("1,2", 3)\n%m("""x""", \'"\')\n',
+    "undef": 'org $008000\n!a = 1\nif defined("a") : db 1 : endif\nundef "a"\nif defined("a") == 0 : db 2 : endif\n',
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_bytes_as_asar(name: str) -> None:
+    asar = assemble(GOOD[name])
+    assert asar.ok, asar.errors
+    expansion = expand(GOOD[name])
+    assert errors(expansion) == []
+    theirs = {offset + at: byte for offset, _, data in asar.blocks for at, byte in enumerate(data)}
+    assert ours(expansion) == theirs
+
+
+BAD = {
+    "label_not_found": "org $008000\nnop\njmp Nowhere\n",
+    "label_redefined": "org $008000\nA:\nA:\n",
+    "macro_not_found": "org $008000\n%no()\n",
+    "macro_wrong_num_params": "macro m(a)\nendmacro\norg $008000\n%m()\n",
+    "define_not_found": "org $008000\ndb !nothing\n",
+    "relative_branch_out_of_bounds": "org $008000\nbra Far\nfill 200\nFar:\n",
+    "assertion_failed": "org $008000\nassert 1 == 2, \"no\"\n",
+    "unknown_command": "org $008000\nfoo bar\n",
+    "bank_border_crossed": "org $00FFFF\nnop\nnop\n",
+    "label_missing_parent": "org $008000\n.sub\n",
+    "invalid_label_name": "org $008000\n1a:\n",
+    "label_in_conditional": "org $008000\nA:\nif A > 1\nendif\n",
+    "misplaced_endif": "org $008000\nendif\n",
+    "unclosed_if": "org $008000\nif 1\nnop\n",
+    "pullpc_without_pushpc": "org $008000\npullpc\n",
+    "pullns_without_pushns": "pullns\n",
+    "struct_without_endstruct": "struct A $7E0000\n.x: skip 1\n",
+    "nested_struct": "struct A $7E0000\nstruct B $7E0000\nendstruct\n",
+    "invalid_namespace_name": "namespace 1a\n",
+    "broken_for_loop": "for i = 3\nendfor\n",
+    "file_not_found": 'org $008000\nincbin "nothing.bin"\n',
+    "label_cross_assignment": "org $008000\nA:\nB = A\n",
+    "macro_redefined": "macro m()\nendmacro\nmacro m()\nendmacro\n",
+    "unclosed_macro": "macro m()\nnop\n",
+    "division_by_zero": "org $008000\ndb 1/0\n",
+    "macro_label_outside_of_macro": "org $008000\n?a:\n",
+}
+OTHER = {"file_not_found": "failed_to_open_file"}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_errors_as_asar(name: str) -> None:
+    asar = assemble(BAD[name])
+    found = errors(expand(BAD[name]))
+    assert any(f"(E{name})" in text for _, text in asar.errors), asar.errors
+    assert "E" + OTHER.get(name, name) in {code for _, code in found}
+    lines = {line for line, text in asar.errors if f"(E{name})" in text and line >= 0}
+    if name not in ("unclosed_if", "unclosed_macro", "struct_without_endstruct"):     # ours point at the opener
+        assert lines & {line for line, _ in found}, (asar.errors, found)
+
+
+def test_labels_know_where_they_come_from() -> None:
+    expansion = expand("macro make(n)\n<n>_start:\n    nop\nendmacro\norg $008000\n%make(One)\nnop\n%make(Two)\n")
+    two = expansion.labels["Two_start"]
+    assert (two.value, two.path, two.row, two.calls) == (0x8002, "/main.asm", 1, (("/main.asm", 7),))
+
+
+def test_defines_at_every_point() -> None:
+    expansion = expand("!a = 1\n!b = 2\norg $008000\ndb !a\n!a = 3\ndb !a\n")
+    assert [(name, text) for name, text, _ in expansion.define_log] == [("a", "1"), ("b", "2"), ("a", "3")]
+    assert expansion.define_marks[0] == [(0, 0), (1, 1), (2, 2), (5, 3)]
+
+
+def test_branches_that_are_not_taken() -> None:
+    expansion = expand("org $008000\nif 0\nnop\nelse\nnop\nendif\n")
+    assert expansion.skipped[0] == {2, 3} or expansion.skipped[0] == {2, 3, 5}
+
+
+def test_what_depends_on_the_base_image_stays_unknown() -> None:
+    text = "org $008000\nif read1($008000) == 1\nA: nop\nendif\nB: nop\norg $018000\nC: nop\n"
+    expansion = expand(text)
+    assert "A" not in expansion.labels
+    assert expansion.labels["B"].value is None
+    assert expansion.labels["C"].value == 0x18000
+    assert any("base image" in reason for reason in expansion.reasons)
+    known = run(Root("/main.asm"), lambda path: text.encode(), b"\1" + bytes(0x7FFF))
+    assert (known.labels["A"].value, known.labels["B"].value) == (0x8000, 0x8001)
+
+
+def test_a_missing_file_leaves_the_rest_known() -> None:
+    expansion = expand('org $008000\nA: nop\nincbin "no.bin"\nB: nop\norg $018000\nC: nop\n')
+    assert [expansion.labels[name].value for name in "ABC"] == [0x8000, None, 0x18000]
+
+
+@pytest.mark.parametrize("text", [
+    "while 1\nendwhile\n", "org $008000\nfor i = 0..2000000000\ndb 0\nendfor\n", "macro m()\n%m()\nendmacro\n%m()\n",
+    'incsrc "main.asm"\n', "org $008000\nfill 2000000000\n", "org $008000\nnop #2000000000\n",
+    "!d0 = x\n" + "".join(f"!d{n + 1} = !d{n}!d{n}\n" for n in range(40)) + "db !d40\n",
+    "!a = !a\ndb !a\n", "org $008000\ndb " + "(" * 20_000 + "\n", "org $008000\nrep 2000000000 : nop\n",
+    "if 1\n" * 5_000, "check bankcross off\norg $008000\nskip -1\n" * 50])
+def test_nothing_runs_away(text: str) -> None:
+    limits = Limits(lines=2_000_000, loops=20_000, text=200_000)
+    expand(text, limits=limits).data()
