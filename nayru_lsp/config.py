@@ -124,6 +124,16 @@ class AsarConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory_mb: Annotated[int, Meta(description="Megabytes one assembly may use.", ge=64)] = 1024
 
 
+class AnalysisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Our own execution of each root, in a process of its own: labels made by macros, addresses, bytes."""
+
+    expansion: Annotated[bool, Meta(
+        description="Execute the roots that reach the files you have open, as Asar would.")] = True
+    seconds: Annotated[float, Meta(
+        description="Seconds one execution may take; a root that takes longer is left out.", gt=0.0)] = 60.0
+    memory_mb: Annotated[int, Meta(description="Megabytes that process may use.", ge=256)] = 2048
+
+
 class SamplesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Training samples, kept on this machine, only where you said yes."""
 
@@ -141,6 +151,7 @@ class UserConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ghost: GhostConfig = GhostConfig()
     generate: GenerateConfig = GenerateConfig()
     asar: AsarConfig = AsarConfig()
+    analysis: AnalysisConfig = AnalysisConfig()
     samples: SamplesConfig = SamplesConfig()
     plugins: Annotated[tuple[str, ...] | None, Meta(
         description="The plugins to load; not set: every installed one.")] = None

@@ -39,6 +39,7 @@ from nayru_lsp.files import Fence, is_below, normal
 from nayru_lsp.plugins import Plugins
 from nayru_lsp.schedule import Schedule
 from nayru_lsp.server_assist import Assist
+from nayru_lsp.server_expansion import Expansions
 from nayru_lsp.server_index import Index
 from nayru_lsp.server_protocol import Server
 from nayru_lsp.server_settings import Settings, client_of
@@ -70,12 +71,14 @@ class Nayru:
         self.schedule = Schedule()
         self.index = Index(self.session, self._project_moved)
         self.assist = Assist(self)
+        self.expansions = Expansions(self)
         self._told: set[str] = set()            # sentences shown to the user; each once
         self._check_cost: dict[str, float] = {}
         self._status: dict[str, Any] = {}       # as last sent
         self._state = ("starting", "", 0)
         self._model = ""
         self._root_note = ""
+        self._work_note = ""
         self._published: dict[str, tuple[int | None, list[types.Diagnostic]]] = {}  # path -> last sent
         self._wire()
 
@@ -152,6 +155,7 @@ class Nayru:
             await self.index.read_folders(self.session.folders)
         except Exception:
             log.exception("the project could not be read")
+        self.expansions.wake()
         log.info("read %d files in %.1f s", len(self.session.project.files), time.perf_counter() - start)
         for name, text in self.plugins.call_each("nayru_status"):   # what is there, or missing, said once
             self.ls.window_log_message(types.LogMessageParams(
@@ -177,6 +181,7 @@ class Nayru:
 
     async def shutdown(self, _: None) -> None:
         await self.schedule.close()
+        await self.expansions.close()
         await self.assist.close()
         await self.plugins.close()
         self.index.close()
@@ -193,7 +198,7 @@ class Nayru:
     def _send_status(self) -> None:
         state, reason, latency_ms = self._state
         status = {"state": state, "model": self._model, "latencyMs": latency_ms,
-                  "reason": "; ".join(part for part in (reason, self._root_note) if part)}
+                  "reason": "; ".join(part for part in (reason, self._root_note, self._work_note) if part)}
         if status != self._status:
             self._status = status
             self.ls.protocol.notify(STATUS, status)
@@ -202,6 +207,12 @@ class Nayru:
         """A remark that stands behind the reason of every status until it changes."""
         if note != self._root_note and self.index.done:
             self._root_note = note
+            self._send_status()
+
+    def work_note(self, note: str) -> None:
+        """What works in the background, behind the reason of every status until it is done."""
+        if note != self._work_note:
+            self._work_note = note
             self._send_status()
 
     def tell(self, message: str, kind: types.MessageType = types.MessageType.Warning) -> None:
@@ -232,6 +243,7 @@ class Nayru:
         self.index.settle_roots()
         self.plugins.configure(msgspec.to_builtins(config.user), self.places.data_folder)
         self.assist.configure(config.user)
+        self.expansions.configure(config.user.analysis)
         self._project_moved(set(self.session.documents))
 
     def did_change_configuration(self, params: types.DidChangeConfigurationParams) -> None:
@@ -251,7 +263,7 @@ class Nayru:
             if any(is_below(path, folder) for folder in removed):
                 self.session.problems.forget(path)
                 self.session.drop(path)
-                self._publish(path)
+                self.publish(path)
 
         async def again() -> None:
             await self.settings.pull(self.ls, self.session)
@@ -273,7 +285,8 @@ class Nayru:
     def did_open(self, params: types.DidOpenTextDocumentParams) -> None:
         document = self.session.open(params.text_document)
         self._fence()
-        self._check_soon(document.path, 0)
+        self.expansions.changed(document.path)
+        self.check_soon(document.path, 0)
         self._validate_soon(document.path, self.session.config.user.asar.pause_ms / 1000)
         if is_on_disk(document.path):
             self.schedule.start(self._follow(document.path))
@@ -291,7 +304,8 @@ class Nayru:
             return
         document, edits = changed
         self.assist.changed(document.path, edits)
-        self._check_soon(document.path, CHECK_DELAY)
+        self.expansions.changed(document.path)
+        self.check_soon(document.path, CHECK_DELAY)
         self._validate_soon(document.path, self.session.config.user.asar.pause_ms / 1000)
 
     def did_save(self, params: types.DidSaveTextDocumentParams) -> None:
@@ -310,7 +324,7 @@ class Nayru:
         self.assist.closed(path)
         self.schedule.forget(("check", path))
         self.session.problems.own.pop(path, None)
-        self._publish(path, uri=document.uri)
+        self.publish(path, uri=document.uri)
         if is_on_disk(path) and self.session.folder_of(path):
             self.schedule.start(self._reread(path))
         else:
@@ -330,12 +344,13 @@ class Nayru:
     def _project_moved(self, paths: set[str]) -> None:
         """Files arrived, changed or went: what that means for open documents is found out in the next pause."""
         self.assist.moved(paths - set(self.session.documents))
+        self.expansions.moved(paths - set(self.session.documents))
         for path in self.session.documents:
-            self._check_soon(path, PROJECT_PAUSE)
+            self.check_soon(path, PROJECT_PAUSE)
         for path in paths - set(self.session.documents):
-            self._publish(path)
+            self.publish(path)
 
-    def _check_soon(self, path: str, delay: float) -> None:
+    def check_soon(self, path: str, delay: float = 0) -> None:
         self.schedule.later(("check", path), delay, partial(self._check, path))
 
     async def _check(self, path: str) -> None:
@@ -345,16 +360,16 @@ class Nayru:
         if file is None or path not in session.documents:
             return
         start = time.perf_counter()
-        checks = tuple(self.plugins.checks.values())
+        checks, judges = tuple(self.plugins.checks.values()), session.snapshot().judges(path)
         cost = self._check_cost.get(path)
         if cost < CHECK_ON_LOOP if cost is not None else file.text.length < SMALL_FILE:
-            problems = check_file(project, file, checks)
+            problems = check_file(project, file, checks, judges)
         else:
-            problems = await asyncio.to_thread(check_file, project, file, checks)
+            problems = await asyncio.to_thread(check_file, project, file, checks, judges)
         self._check_cost[path] = time.perf_counter() - start
         if session.project.files.get(path) is file:     # else a newer check is on its way
             session.problems.own[path] = problems
-            self._publish(path)
+            self.publish(path)
 
     def _validate_soon(self, path: str, delay: float) -> None:
         """Let the plugins judge every root that reaches ``path``, after a pause."""
@@ -375,9 +390,9 @@ class Nayru:
             return      # the text moved on; the pause after it brings a new validation
         found = [problem for name, problems in results for problem in _problems(problems)]
         for path in session.problems.set_root(root.path, found):
-            self._publish(path)
+            self.publish(path)
 
-    def _publish(self, path: str, uri: str = "") -> None:
+    def publish(self, path: str, uri: str = "") -> None:
         """What is known about ``path``, from every source, in one message; silent where nothing is new.
 
         Neovim takes diagnostics off the screen at every message that comes while one types.
@@ -506,6 +521,7 @@ class Nayru:
     async def restart(self) -> dict[str, Any]:
         """Read the configuration and the project anew, and start the model and the plugins' workers anew."""
         await self.assist.close()
+        await self.expansions.restart()
         await self.plugins.gather("nayru_close", deadline=1.0)
         await self.settings.pull(self.ls, self.session)
         self._configure()

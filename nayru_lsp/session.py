@@ -6,11 +6,12 @@ ours: it is taken from ``didOpen`` and patched by ``didChange``, and never read 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lsprotocol import types
 
+from nayru_lsp.asm.expanded import Expanded
 from nayru_lsp.asm.facts import FactTable
 from nayru_lsp.asm.parser import parse_text
 from nayru_lsp.asm.problem import Problem, joined
@@ -45,6 +46,7 @@ class Session:
         self.revision = 0
         self.text_revision = 0      # grows with texts only: what a validation of a root depends on
         self.problems = ProblemStore()
+        self.expanded: dict[str, Expanded] = {}     # path of a root -> what executing it found
         self._snapshot: Snapshot | None = None
 
     # --- reading -----------------------------------------------------------------------------------------------
@@ -52,7 +54,8 @@ class Session:
     def snapshot(self) -> Snapshot:
         """The frozen view of now; the same object until something changes."""
         if self._snapshot is None:
-            self._snapshot = Snapshot(self.project, self.config, self.client, self.encoding, self.facts, self.revision)
+            self._snapshot = Snapshot(self.project, self.config, self.client, self.encoding, self.facts, self.revision,
+                                      dict(self.expanded))
         return self._snapshot
 
     def file(self, uri: str) -> ParsedFile | None:
@@ -122,21 +125,24 @@ class Session:
 
     def put(self, parsed: ParsedFile) -> None:
         self.project = self.project.with_file(parsed)
+        self._outdate([parsed.path])
         self._moved(text=True)
 
     def adopt(self, files: Iterable[ParsedFile]) -> None:
         """Take files that were read and parsed elsewhere, but for those that the editor has open."""
         known = self.project.files
-        self.project = self.project.with_files(
-            parsed for parsed in files if parsed.path not in self.documents and not (
-                parsed.path in known and known[parsed.path].text == parsed.text
-                and known[parsed.path].dialect is parsed.dialect))
+        taken = [parsed for parsed in files if parsed.path not in self.documents and not (
+            parsed.path in known and known[parsed.path].text == parsed.text
+            and known[parsed.path].dialect is parsed.dialect)]
+        self.project = self.project.with_files(taken)
+        self._outdate([parsed.path for parsed in taken])
         self._moved(text=True)
 
     def drop(self, path: str) -> None:
         """The file is gone from the disk."""
         if path not in self.documents:
             self.project = self.project.without_file(path)
+            self._outdate([path])
             self._moved(text=True)
 
     def add_blobs(self, paths: Iterable[str]) -> None:
@@ -163,18 +169,33 @@ class Session:
                 self.put(parse_text(path, parsed.text, self._dialect(path)))
         self._moved()
 
+    def set_expanded(self, root: str, expanded: Expanded | None) -> None:
+        """What executing ``root`` found; None forgets it."""
+        if expanded is not None:
+            self.expanded[root] = expanded
+        else:
+            self.expanded.pop(root, None)
+        self._snapshot = None
+
+    def _outdate(self, paths: Iterable[str]) -> None:
+        """These files have other texts now."""
+        for root, expanded in self.expanded.items():
+            touched = [path for path in paths if path not in expanded.moved and expanded.reads(path)]
+            if touched:
+                self.expanded[root] = expanded.with_moved(touched)
+
     def set_client(self, client: Client, encoding: str) -> None:
         self.client, self.encoding = client, encoding
         self._moved()
 
 
 class ProblemStore:
-    """What is known to be wrong, by who found it: our own checks, reading the file, plugins by root."""
+    """What is known to be wrong, by who found it: own checks, reading the file; plugins and the expansion by root."""
 
     def __init__(self) -> None:
         self.own: dict[str, tuple[Problem, ...]] = {}
         self.reading: dict[str, tuple[Problem, ...]] = {}
-        self.by_root: dict[str, dict[str, tuple[Problem, ...]]] = {}
+        self.by_root: dict[Hashable, dict[str, tuple[Problem, ...]]] = {}
 
     def of(self, path: str) -> tuple[Problem, ...]:
         """Everything about ``path``, in text order, each finding once."""
@@ -183,8 +204,9 @@ class ProblemStore:
             found.extend(files.get(path, ()))
         return joined(found)
 
-    def set_root(self, root: str, problems: Iterable[Problem]) -> set[str]:
-        """What plugins found in ``root``, in place of what they found before; returns the paths that are touched."""
+    def set_root(self, root: Hashable, problems: Iterable[Problem]) -> set[str]:
+        """What was found in ``root`` by whom it names, in place of what was found before; returns the paths that are
+        touched."""
         files: dict[str, tuple[Problem, ...]] = {}
         for problem in problems:
             files[problem.path] = (*files.get(problem.path, ()), problem)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from nayru_lsp.asm.expanded import Expanded
 from nayru_lsp.asm.facts import FactTable
 from nayru_lsp.asm.project import Project
 from nayru_lsp.config import Config
@@ -30,7 +32,8 @@ class Client:
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """``encoding`` is the agreed position encoding ("utf-8", "utf-16", "utf-32"); ``revision`` grows with every
-    change of any file or of the configuration."""
+    change of any file or of the configuration. ``expanded``: what executing each root (by its path) found, where that
+    was done; it may be older than the texts (`Expanded.stale`)."""
 
     project: Project
     config: Config
@@ -38,3 +41,20 @@ class Snapshot:
     encoding: str
     facts: FactTable
     revision: int
+    expanded: Mapping[str, Expanded] = field(default_factory=dict)
+
+    def expanded_of(self, path: str) -> Expanded | None:
+        """That of the first root that reaches this file; a fresh one before a stale one."""
+        if not self.expanded:
+            return None
+        roots = [root.path for root in self.project.roots_of(path)]
+        found = [one for root in roots if (one := self.expanded.get(root)) is not None]
+        if not found:       # the include was made by a macro or a define
+            found = [one for one in self.expanded.values() if path in one.files]
+        return min(found, key=lambda one: (path not in one.files, one.stale), default=None)
+
+    def judges(self, path: str) -> tuple[Expanded, ...]:
+        """Those of all roots that reach this file, where every one of them is there, fresh and sure; else none."""
+        found = [self.expanded.get(root.path) for root in self.project.roots_of(path)] if self.expanded else []
+        return tuple(one for one in found if one is not None) if all(
+            one is not None and one.sure and not one.stale for one in found) else ()

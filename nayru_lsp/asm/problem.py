@@ -8,6 +8,11 @@ from enum import IntEnum
 
 from nayru_lsp.asm.text import Span
 
+# What our own execution of a root tells, under Asar's names.
+EXECUTED = frozenset({
+    "Elabel_not_found", "Elabel_redefined", "Emacro_not_found", "Edefine_not_found", "Emacro_wrong_num_params",
+    "Erelative_branch_out_of_bounds", "Eassertion_failed", "Ebank_border_crossed", "Enayru_limit"})
+
 
 class Severity(IntEnum):
     ERROR = 1
@@ -47,8 +52,16 @@ class Problem:
 
 def joined(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """Everything found by everybody, in file and text order, each finding once. Where another judge calls the same
-    words an error too, ours stands, since it says what to do; its source then names both ("nayru, asar")."""
+    words an error too, ours stands, since it says what to do; its source then names both ("nayru, asar"). Of our own, a
+    check stands before an execution."""
     once = {(problem.path, problem.span, problem.code, problem.message): problem for problem in problems}
+    checked = [problem for problem in once.values() if problem.source == "nayru" and problem.code not in EXECUTED
+               and problem.severity is Severity.ERROR]
+    if checked:
+        once = {key: problem for key, problem in once.items() if problem.source != "nayru"
+                or problem.code not in EXECUTED or not any(
+                    problem.path == one.path and problem.span.start < one.span.end
+                    and one.span.start < problem.span.end for one in checked)}
     own = [problem for problem in once.values() if problem.source == "nayru" and problem.severity is Severity.ERROR]
     kept = dict(once)
     if own:

@@ -16,11 +16,12 @@ from nayru_lsp.asm.symbols import Symbol
 from nayru_lsp.asm.text import Span
 from nayru_lsp.asm.words import BUILT_IN_DEFINES, DIRECTIVES, FUNCTIONS, SPC700
 from nayru_lsp.convert import to_range
-from nayru_lsp.features.hover import fact_text, symbol_text
-from nayru_lsp.features.names import own_symbols
+from nayru_lsp.features.hover import fact_text, made_text, symbol_text
+from nayru_lsp.features.names import address_text, own_symbols
 from nayru_lsp.snapshot import Snapshot
 
 LIMIT = 200
+MADE_LIMIT = 50     # labels that only an execution knows
 _NEAR = 20_000  # characters on each side of the cursor whose symbols are offered when nothing is typed yet
 
 _WORD = re.compile(r"(?:[!%]?\w+|[!%$]|\.+\w*|\$\w*|\?\w*)$", re.ASCII)
@@ -147,6 +148,8 @@ def _operand(items: _Items, snapshot: Snapshot, file: ParsedFile, offset: int, h
         ("label",) if jump else ("assignment", "label", "function", "struct"))
     for rank, symbol in _ranked(snapshot, file, offset, items, kinds):
         items.add_symbol(symbol, rank)
+    if not immediate:
+        _made_labels(items, snapshot, file)
     if not jump and items.word:
         if not immediate:
             for fact in snapshot.facts.facts:
@@ -172,6 +175,25 @@ def _ranked(snapshot: Snapshot, file: ParsedFile, offset: int, items: _Items, ki
         for symbol in snapshot.project.definitions(name)[:1]:
             if symbol.kind in kinds or (symbol.kind == "sub label" and "label" in kinds):
                 yield 3, symbol
+
+
+def _made_labels(items: _Items, snapshot: Snapshot, file: ParsedFile) -> None:
+    """Labels of macros and the like, which the index does not know."""
+    expanded = snapshot.expanded_of(file.path) if items.word else None
+    if expanded is None:
+        return
+    begins = tuple({items.word, items.word.lower(), items.word.upper(), items.word.capitalize()})
+    left = MADE_LIMIT
+    for name in expanded.names():
+        if name.startswith(begins) and not snapshot.project.defined(name):
+            made = expanded.label(name)
+            value = made.value if made is not None else None
+            items.add(name, types.CompletionItemKind.Function, rank=5, data={"made": name},
+                      detail="label made here" if value is None else address_text(value))
+            left -= 1
+            if not left:
+                items.cut = True
+                return
 
 
 def _names(snapshot: Snapshot, items: _Items) -> Iterable[str]:
@@ -242,6 +264,11 @@ def resolve(snapshot: Snapshot, item: types.CompletionItem) -> types.CompletionI
     if "symbol" in data:
         found = snapshot.project.definitions(str(data["symbol"]))
         text = symbol_text(snapshot, str(data.get("from", "")), found[0]) if found else ""
+    elif "made" in data:
+        path = str(data.get("from", ""))
+        expanded = snapshot.expanded_of(path)
+        made = expanded.label(str(data["made"])) if expanded is not None else None
+        text = made_text(path, expanded, made) if expanded is not None and made is not None else ""
     elif "fact" in data:
         text = "\n\n".join(map(fact_text, snapshot.facts.named(str(data["fact"]))))
     elif "mnemonic" in data and (mnemonic := MNEMONICS.get(str(data["mnemonic"]))) is not None:

@@ -1,4 +1,5 @@
-"""``textDocument/hover``: an instruction with its bytes and cycles, a name with its value and its comment, a number."""
+"""``textDocument/hover``: an instruction with its bytes and cycles, a name with its value and its comment, a number;
+and what executing the program made of it: addresses, bytes, labels of macros, the value of a define at this line."""
 
 from __future__ import annotations
 
@@ -9,16 +10,26 @@ from lsprotocol import types
 
 from nayru_lsp.asm.cost import cost
 from nayru_lsp.asm.encode import size_of
+from nayru_lsp.asm.expanded import BYTES, Expanded
+from nayru_lsp.asm.expansion import Made
 from nayru_lsp.asm.facts import Fact
 from nayru_lsp.asm.flow import WidthState, widths_before
 from nayru_lsp.asm.isa import MNEMONICS, Opcode, modes_for, opcode_for
 from nayru_lsp.asm.mapping import canonical_register
 from nayru_lsp.asm.project import ParsedFile
 from nayru_lsp.asm.symbols import Symbol
-from nayru_lsp.asm.syntax import Instruction, Number, Operand, OperandShape
+from nayru_lsp.asm.syntax import Directive, Instruction, Number, Operand, OperandShape
 from nayru_lsp.asm.text import Span
 from nayru_lsp.convert import to_range
-from nayru_lsp.features.names import definitions_at, reference_at, symbol_at
+from nayru_lsp.features.names import (
+    address_text,
+    define_at,
+    definitions_at,
+    executed_at,
+    made_at,
+    reference_at,
+    symbol_at,
+)
 from nayru_lsp.snapshot import Snapshot
 
 _ACCESS = {"r": "read", "w": "write", "rw": "read, write", "w2": "write twice"}
@@ -33,13 +44,21 @@ def hover(snapshot: Snapshot, file: ParsedFile, offset: int) -> types.Hover | No
         end = statement.mnemonic_end + (len(statement.suffix) + 1 if statement.suffix else 0)
         if statement.start <= at <= end and (at < end or at == statement.mnemonic_end):
             text = _instruction(statement, widths_before(file, offset))
+            executed = _executed(snapshot, file, offset)
+            if executed:
+                text += f"\n- this line: {executed}"
             return _answer(snapshot, file, text, Span(start + statement.start, start + end))
     name = reference_at(file, offset) or symbol_at(file, offset)
     if name is not None:
         span = name.name_span if isinstance(name, Symbol) else name.span
         symbols = definitions_at(snapshot.project, file, offset)
-        if symbols:
-            return _answer(snapshot, file, _symbols(snapshot, file, symbols), span)
+        parts = [_symbols(snapshot, file, symbols)] if symbols else []
+        if name.name.startswith("!"):
+            parts += _define(snapshot, file, offset, name.name[1:])
+        elif (made := made_at(snapshot, file, offset)) is not None:
+            parts.append(made_text(file.path, *made, known=symbols))
+        if parts:
+            return _answer(snapshot, file, "\n\n".join(parts), span)
         facts = snapshot.facts.named(name.name)
         if facts:
             return _answer(snapshot, file, "\n\n".join(map(fact_text, facts)), span)
@@ -49,6 +68,10 @@ def hover(snapshot: Snapshot, file: ParsedFile, offset: int) -> types.Hover | No
             statement.operand.shape is OperandShape.IMMEDIATE)
         text = _number(snapshot, number, address=not immediate)
         return _answer(snapshot, file, text, Span(start + number.start, start + number.end))
+    if isinstance(statement, Directive) and statement.start <= at <= statement.name_end:
+        executed = _executed(snapshot, file, offset)
+        if executed:
+            return _answer(snapshot, file, executed, Span(start + statement.start, start + statement.name_end))
     return None
 
 
@@ -131,6 +154,58 @@ def symbol_text(snapshot: Snapshot, from_path: str, symbol: Symbol) -> str:
     place = where if symbol.path == from_path else f"{symbol.path.rpartition('/')[2]}, {where}"
     lines.append(f"*{symbol.kind}, {place}*")
     return "\n\n".join(lines)
+
+
+# --- what executing the root found -------------------------------------------------------------------------------
+
+def _executed(snapshot: Snapshot, file: ParsedFile, offset: int) -> str:
+    """Where the line's bytes went, and which they are."""
+    found = executed_at(snapshot, file, offset)
+    address = found[0].address(file.path, found[1]) if found is not None else None
+    if found is None or address is None:
+        return ""
+    expanded, row = found
+    data, size = expanded.line_bytes(file.path, row), expanded.line_size(file.path, row)
+    if data and size is not None:
+        shown = data.hex(" ").upper() + (" ..." if size > BYTES else "")
+        return f"`{address_text(address)}`: `{shown}`" + (f" ({size} bytes)" if size > 4 else "")
+    first = " at first: it is executed several times" if expanded.wrote(file.path, row) and size is None else ""
+    return f"`{address_text(address)}`{first}"
+
+
+def made_text(from_path: str, expanded: Expanded, made: Made, known: tuple[Symbol, ...] = ()) -> str:
+    """A label as an execution made it: its value and, where the index does not know it, where it comes from."""
+    lines = []
+    if not known:
+        lines.append(f"```asar\n{made.name}\n```")
+    late = " (before the last change)" if expanded.stale else ""
+    if made.value is None:
+        lines.append("its place is not known: " + next(iter(expanded.reasons), "it depends on something unknown"))
+    elif not expanded.is_number(made):
+        lines.append(f"`{address_text(made.value)}`{late}")
+    elif not any(symbol.value is not None for symbol in known):
+        lines.append(f"{number_text(made.value)}{late}")
+    if made.calls or not known:
+        macro = expanded.macro_at(made.path, made.row)
+        where = f"{_place(from_path, made.path, made.row)}" + (f", in macro {macro}" if macro else "")
+        if made.calls:
+            where += f"; called from {_place(from_path, *made.calls[0])}"
+        lines.append(f"*made in {where}*")
+    return "\n\n".join(lines)
+
+
+def _place(from_path: str, path: str, row: int) -> str:
+    return f"line {row + 1}" if path == from_path else f"{path.rpartition('/')[2]}, line {row + 1}"
+
+
+def _define(snapshot: Snapshot, file: ParsedFile, offset: int, name: str) -> list[str]:
+    """The value of a define at this line."""
+    found = executed_at(snapshot, file, offset)
+    value = define_at(found[0], file.path, found[1], name) if found is not None else None
+    if value is None:
+        return []
+    text, whole = (one.replace("`", "'") for one in value)
+    return [f"here: `{text or ' '}`" + (f", which expands to `{whole}`" if whole != text else "")]
 
 
 # --- numbers and facts -----------------------------------------------------------------------------------------

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
+from nayru_lsp.asm.expanded import Expanded, Unclear
+from nayru_lsp.asm.expansion import Made
 from nayru_lsp.asm.project import ParsedFile, Project
 from nayru_lsp.asm.symbols import Include, Reference, Symbol
 from nayru_lsp.asm.text import Span
+from nayru_lsp.snapshot import Snapshot
+
+MAX_DEFINE = 2_000      # characters that a define is expanded to
+MAX_NESTING = 16
+_LABELS = frozenset({"label", "sub label", "assignment", "struct"})
+_USE = re.compile(r"!(?:\{(\w+)\}|(\w+))", re.ASCII)
 
 
 def reference_at(file: ParsedFile, offset: int) -> Reference | None:
@@ -81,3 +90,47 @@ def relative_target(file: ParsedFile, reference: Reference) -> Symbol | None:
                 break
             before, at = symbol, start
     return None if forward or before is None else placed(file, before, at)
+
+
+# --- what executing the root found ---------------------------------------------------------------------------------
+
+def made_at(snapshot: Snapshot, file: ParsedFile, offset: int) -> tuple[Expanded, Made] | None:
+    """The label that the name at ``offset`` means, as an execution made it."""
+    expanded = snapshot.expanded_of(file.path)
+    name = reference_at(file, offset) or symbol_at(file, offset)
+    if expanded is None or name is None or name.kind not in _LABELS:
+        return None
+    made = expanded.label(name.name, name.namespace if isinstance(name, Reference) else "")
+    return None if made is None else (expanded, made)
+
+
+def executed_at(snapshot: Snapshot, file: ParsedFile, offset: int) -> tuple[Expanded, int] | None:
+    """(the execution, the row in it) of the line at ``offset``; None where it was another text that was executed."""
+    expanded = snapshot.expanded_of(file.path)
+    if expanded is None or not expanded.is_text(file.path, file.text):
+        return None
+    return expanded, file.text.line_of(file.line_at(offset)[0])
+
+
+def define_at(expanded: Expanded, path: str, row: int, name: str) -> tuple[str, str] | None:
+    """(value, what that expands to in the end) of ``!name`` at a line; None where it is not defined or not known."""
+    value = expanded.define_at(path, row, name)
+    if not isinstance(value, str):
+        return None
+    whole = value
+    for _ in range(MAX_NESTING):
+        known: dict[str, str | Unclear | None] = {
+            one: expanded.define_at(path, row, one) for match in _USE.finditer(whole) for one in match.groups() if one}
+        if not known:
+            break
+        if not all(isinstance(text, str) for text in known.values()):
+            return value, value
+        whole = _USE.sub(lambda match, known=known: str(known[match[1] or match[2]]), whole)    # type: ignore[misc]
+        if len(whole) > MAX_DEFINE:
+            return value, value
+    return value, whole
+
+
+def address_text(address: int) -> str:
+    """``$80:8123``"""
+    return f"${address >> 16 & 0xFF:02X}:{address & 0xFFFF:04X}"

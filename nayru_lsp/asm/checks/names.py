@@ -3,10 +3,11 @@ file not found."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from nayru_lsp.asm.checks.instructions import one_edit
+from nayru_lsp.asm.expanded import Expanded
 from nayru_lsp.asm.file import ParsedBlock
 from nayru_lsp.asm.problem import Fix, Problem, Severity
 from nayru_lsp.asm.project import ParsedFile, Project
@@ -17,13 +18,15 @@ from nayru_lsp.asm.words import BUILT_IN_DEFINES, PRINT_WORDS
 _LOOKED_UP = frozenset({"label", "sub label", "macro", "struct", "define"})
 
 
-def check(project: Project, file: ParsedFile) -> Iterator[Problem]:
+def check(project: Project, file: ParsedFile, judges: Sequence[Expanded] = ()) -> Iterator[Problem]:
+    """``judges``: see `check_file`. A label that one of them knows is not unknown; one they sought in vain is."""
     yield from _files(project, file)
     if project.foreign(file.path):
         return
     complete = project.complete(file.path)
     wanted: dict[str, int | None] = {}
-    for number, (_, block, index) in enumerate(file.indexes):
+    missing = _missing(file, judges)
+    for number, (start, block, index) in enumerate(file.indexes):
         # Nearly every name is known and every call right: only a block with another is looked at closely.
         unknown = _unknown_names(project, block, index) if complete else frozenset()
         wrong = False
@@ -31,14 +34,37 @@ def check(project: Project, file: ParsedFile) -> Iterator[Problem]:
             if name not in wanted:
                 wanted[name] = _wanted(project, name)
             wrong = wrong or wanted[name] not in (None, len(arguments))
-        if unknown or wrong:
+        sought = any(start <= at < start + block.length for at, _ in missing)
+        if unknown or wrong or sought:
             for reference in file.references_in(number, number + 1):
-                if not reference.sure:
+                if sought and _sought(file, reference, missing) and not _expanded(judges, reference):
+                    yield _no_label(project, file, reference)
+                elif not reference.sure:
                     continue
-                if (reference.name, reference.namespace) in unknown:
-                    yield from _unknown(project, file, reference)
+                elif (reference.name, reference.namespace) in unknown:
+                    if not _expanded(judges, reference):
+                        yield from _unknown(project, file, reference)
                 elif reference.kind == "macro" and wrong:
                     yield from _arguments(project, file, reference)
+
+
+def _missing(file: ParsedFile, judges: Sequence[Expanded]) -> frozenset[tuple[int, str]]:
+    """(start of the line, label as written) that was sought in vain when the line was executed."""
+    return frozenset((file.text.line_start(row), name) for judge in judges if judge.is_text(file.path, file.text)
+                     for row, name in judge.missing(file.path))
+
+
+def _sought(file: ParsedFile, reference: Reference, missing: frozenset[tuple[int, str]]) -> bool:
+    if reference.kind not in ("label", "sub label"):
+        return False
+    start, _ = file.line_at(reference.span.start)
+    return (start, file.text.slice(*reference.span)) in missing
+
+
+def _expanded(judges: Sequence[Expanded], reference: Reference) -> bool:
+    """Does an execution know this label?"""
+    return reference.kind in ("label", "sub label", "struct") and any(
+        judge.label(reference.name, reference.namespace) is not None for judge in judges)
 
 
 def _unknown_names(project: Project, block: ParsedBlock, index: BlockIndex) -> frozenset[tuple[str, str]]:
@@ -81,12 +107,17 @@ def _unknown(project: Project, file: ParsedFile, reference: Reference) -> Iterat
     whole = f"{reference.namespace}_{name}" if reference.namespace else name
     if project.may_be_made(name) or project.may_be_made(whole):
         return
+    yield _no_label(project, file, reference)
+
+
+def _no_label(project: Project, file: ParsedFile, reference: Reference) -> Problem:
+    name = reference.name
     near = _near(project, name)
     written = file.text.slice(*reference.span)
     prefix = name[: len(name) - len(written.lstrip("."))] if reference.kind == "sub label" else ""
     dots = written[: len(written) - len(written.lstrip("."))]
     shown = [dots + other[len(prefix):] for other in near if other.startswith(prefix)]
-    yield Problem(
+    return Problem(
         file.path, reference.span, "NAY401", Severity.ERROR,
         f"there is no label {name} in this project" + (f"; did you mean {' or '.join(shown)}?" if shown else ""),
         fixes=tuple(Fix(f"Change to {other}", ((reference.span, other),)) for other in shown))

@@ -1,0 +1,274 @@
+"""Executing roots beside the editor: which one when, in the analysis process, and what its answer is put into.
+
+The worker holds nothing that this side does not: texts of open documents, roots and the fence are sent again to a new
+child. One root is executed at a time; a running one is let end, since its child is dear to restart, and what it found
+is kept, stale where an edit overtook it, until the next one comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any
+
+from nayru_lsp.asm.expanded import UNCHANGED, Expanded, placed
+from nayru_lsp.asm.problem import Problem
+from nayru_lsp.asm.project import Project, Root
+from nayru_lsp.asm.text import SourceText
+from nayru_lsp.config import AnalysisConfig
+from nayru_lsp.convert import is_on_disk
+from nayru_lsp.files import Fence
+from nayru_lsp.server_assist import Progress
+from nayru_lsp.work import Worker, WorkerDied, WorkerError, WorkerTimeout
+
+if TYPE_CHECKING:
+    from nayru_lsp.server import Nayru
+
+PAUSE = 0.15            # seconds of quiet before a change is executed
+SHOW_AFTER = 0.7        # a first execution that takes longer shows its progress
+NOTE_AFTER = 0.3        # an execution that takes longer is named in the status
+ROOTS = 4               # of one document
+KEPT = 8                # roots that reach no open document are forgotten when there are more
+TRIES = 2
+
+log = logging.getLogger("nayru.expansion")
+
+
+class _NewChild(Exception):
+    """The child that answered knows nothing of what was said before."""
+
+
+class Expansions:
+    """Used on the event loop only."""
+
+    def __init__(self, nayru: Nayru) -> None:
+        self._nayru = nayru
+        self._config = AnalysisConfig()
+        self._worker: Worker | None = None
+        self._child = 0                                 # the child that knows what follows
+        self._opened: tuple[tuple[Root, ...], Fence] | None = None
+        self._texts: dict[str, SourceText] = {}         # open documents
+        self._disk: set[str] = set()                    # files that changed on disk
+        self._done: dict[str, tuple[Root, int, int]] = {}   # path -> root as executed, number of the result, child
+        self._failed: dict[str, int] = {}               # path of a root -> revision of the texts
+        self._stopped: set[str] = set()                 # roots that are not tried again
+        self._last: list[str] = []                      # open documents, the one edited last at the end
+        self._running: asyncio.Task[None] | None = None
+
+    # --- what happens ------------------------------------------------------------------------------------------------
+
+    def configure(self, config: AnalysisConfig) -> None:
+        """Take new settings."""
+        if config == self._config and self._worker is not None:
+            return
+        before, self._worker, self._config = self._worker, None, config
+        if before is not None:
+            self._nayru.schedule.start(before.close())
+        self._reset()
+        if config.expansion:
+            self._worker = Worker("nayru_lsp.expansion_work:serve", name="expansion",
+                                  options={"seconds": config.seconds}, limits={"memory_mb": config.memory_mb})
+        self.wake()
+
+    def _reset(self) -> None:
+        self._opened, self._child = None, 0
+        self._done.clear()
+        self._failed.clear()
+        self._stopped.clear()
+        for path in list(self._nayru.session.expanded):
+            self._forget(path)
+
+    def _forget(self, path: str) -> None:
+        """What was found in a root is true no more."""
+        self._done.pop(path, None)
+        self._nayru.session.set_expanded(path, None)
+        self._publish(path, ())
+
+    def changed(self, path: str) -> None:
+        """An open document has a new text."""
+        if path in self._last:
+            self._last.remove(path)
+        self._last.append(path)
+        self.wake()
+
+    def moved(self, paths: set[str]) -> None:
+        """Files arrived, changed or went, on disk."""
+        self._disk |= paths
+        self.wake()
+
+    def wake(self) -> None:
+        """Look for work after a pause."""
+        if self._worker is not None and self._nayru.index.done:
+            self._nayru.schedule.later("expansion", PAUSE, self._start)
+
+    async def _start(self) -> None:
+        if self._running is None or self._running.done():
+            self._running = self._nayru.schedule.start(self._run())
+
+    async def restart(self) -> None:
+        """Forget everything and begin anew."""
+        await self.close()
+        self._reset()
+        self.wake()
+
+    async def close(self) -> None:
+        if self._running is not None:
+            self._running.cancel()
+        if self._worker is not None:
+            await self._worker.close()
+
+    # --- working -----------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while (root := self._next()) is not None:
+            await self._expand(root)
+            if self._nayru.schedule.busy("expansion"):      # one types: the pause decides when to go on
+                return
+
+    def _next(self) -> Root | None:
+        """A root that reaches an open document and was not executed with the texts of now."""
+        session = self._nayru.session
+        known = {root.path: root for root in session.project.roots}
+        for path in [path for path in session.expanded if self._done[path][0] != known.get(path)]:
+            self._forget(path)
+        if self._worker is None:
+            return None
+        if len(session.expanded) > KEPT:
+            for path in [path for path, one in session.expanded.items() if not any(map(one.reads, session.documents))]:
+                self._forget(path)
+        opened = sorted(session.documents, key=lambda path: self._last.index(path) if path in self._last else -1)
+        for path in reversed(opened):
+            if not is_on_disk(path):
+                continue
+            reaching = [root.path for root in session.project.roots_of(path)[:ROOTS]]
+            reaching += [root for root, expanded in session.expanded.items() if expanded.reads(path)]
+            for name in reaching:
+                expanded = session.expanded.get(name)
+                if (expanded is None or expanded.stale) and name not in self._stopped and (
+                        self._failed.get(name) != session.text_revision):
+                    return known[name]
+        return None
+
+    async def _expand(self, root: Root) -> None:
+        session = self._nayru.session
+        first = root.path not in session.expanded
+        name = root.path.rpartition("/")[2]
+        note = asyncio.get_running_loop().call_later(NOTE_AFTER, self._nayru.work_note, f"executing {name}")
+        task = asyncio.get_running_loop().create_task(self._ask(root))
+        progress: Progress | None = None
+        revision = session.text_revision
+        try:
+            if first:
+                await asyncio.wait({task}, timeout=SHOW_AFTER)
+                if not task.done():
+                    progress = await Progress.begin(self._nayru, None, f"Nayru: executing {name}")
+            await (progress.run(_waited(task)) if progress is not None else task)
+        except asyncio.CancelledError:
+            if progress is None or not progress.cancelled:
+                raise
+            self._stopped.add(root.path)
+            log.info("%s is not executed: cancelled", name)
+        except WorkerError as error:
+            self._failed[root.path] = revision
+            if "TimeoutError" in str(error) or "MemoryError" in str(error):
+                self._stopped.add(root.path)
+            log.warning("%s could not be executed: %s", name, error)
+        finally:
+            task.cancel()
+            note.cancel()
+            self._nayru.work_note("")
+            if progress is not None:
+                progress.end("done" if root.path in session.expanded else "stopped")
+
+    async def _ask(self, root: Root) -> None:
+        """Execute ``root`` with the texts of now, and put what was found into the session."""
+        session = self._nayru.session
+        project = session.project
+        texts = {path: project.files[path].text for path in session.documents
+                 if is_on_disk(path) and path in project.files}
+        known = session.expanded.get(root.path)
+        for left in reversed(range(TRIES)):
+            try:
+                answer = await self._call(project, texts, root)
+                break
+            except WorkerDied:
+                if not left:
+                    raise
+        if answer == UNCHANGED and known is not None:
+            expanded, number = known.with_texts(texts), self._done[root.path][1]
+        else:
+            number, packed = answer
+            expanded = Expanded(packed, texts)
+        now = session.project.files
+        moved = [path for path in {*expanded.files, *expanded.moved, *texts}
+                 if expanded.reads(path) and _text(now, path) is not _text(project.files, path)]
+        self._done[root.path] = root, number, self._child
+        session.set_expanded(root.path, expanded.with_moved(moved) if moved else expanded)
+        self._publish(root.path, self._problems(root, session.expanded[root.path]))
+        for path in session.documents:
+            if expanded.reads(path):
+                self._nayru.check_soon(path)
+
+    async def _call(self, project: Project, texts: dict[str, SourceText], root: Root) -> Any:
+        """Tell the worker what it does not know yet, then ask. A new child is told everything."""
+        for _ in range(TRIES + 1):
+            with contextlib.suppress(_NewChild):
+                opened = (project.roots, self._nayru.index.fence)
+                if self._opened != opened:
+                    await self._send(("open", *opened))
+                    self._opened = opened
+                for path in [path for path in self._texts if path not in texts]:
+                    await self._send(("edit", path, None))
+                    del self._texts[path]
+                for path in [path for path in self._disk if path not in texts]:
+                    await self._send(("edit", path, None))
+                self._disk.clear()
+                for path, text in texts.items():
+                    if self._texts.get(path) is not text:
+                        await self._send(("edit", path, str(text)))
+                        self._texts[path] = text
+                _, number, child = self._done.get(root.path, (root, 0, 0))
+                return await self._send(("expand", root.path, number if child == self._child else 0))
+        raise WorkerDied("the process was started anew again and again")
+
+    async def _send(self, request: tuple[Any, ...]) -> Any:
+        worker = self._worker
+        if worker is None:
+            raise WorkerError("switched off")
+        try:
+            answer = await worker.call(request, deadline=self._config.seconds + 30)
+        except WorkerError as error:
+            if isinstance(error, (WorkerDied, WorkerTimeout)) or worker.generation == self._child:
+                raise
+        else:
+            if worker.generation == self._child:
+                return answer
+        self._child, self._opened = worker.generation, None
+        self._texts.clear()
+        self._disk.clear()
+        raise _NewChild
+
+    # --- problems ----------------------------------------------------------------------------------------------------
+
+    def _problems(self, root: Root, expanded: Expanded) -> list[Problem]:
+        project = self._nayru.session.project
+        found = []
+        for one in expanded.shown(configured=root in project.configured_roots):
+            file = project.files.get(one.path)
+            if file is not None and expanded.is_text(one.path, file.text):
+                found.append(placed(one, file.text))
+        return found
+
+    def _publish(self, root: str, problems: list[Problem] | tuple[()]) -> None:
+        for path in self._nayru.session.problems.set_root(("expansion", root), problems):
+            self._nayru.publish(path)
+
+
+def _text(files: Any, path: str) -> SourceText | None:
+    file = files.get(path)
+    return None if file is None else file.text
+
+
+async def _waited(task: asyncio.Task[None]) -> None:
+    await task
