@@ -18,7 +18,7 @@ from nayru_lsp.asm.project import Project, Root
 from nayru_lsp.asm.text import SourceText
 from nayru_lsp.config import AnalysisConfig
 from nayru_lsp.convert import is_on_disk
-from nayru_lsp.files import Fence
+from nayru_lsp.files import Fence, configured_roots
 from nayru_lsp.server_assist import Progress
 from nayru_lsp.work import Worker, WorkerDied, WorkerError, WorkerTimeout
 
@@ -63,6 +63,8 @@ class Expansions:
         if config == self._config and self._worker is not None:
             return
         before, self._worker, self._config = self._worker, None, config
+        if self._running is not None:
+            self._running.cancel()
         if before is not None:
             self._nayru.schedule.start(before.close())
         self._reset()
@@ -130,8 +132,11 @@ class Expansions:
         """A root that reaches an open document and was not executed with the texts of now."""
         session = self._nayru.session
         known = {root.path: root for root in session.project.roots}
-        for path in [path for path in session.expanded if self._done[path][0] != known.get(path)]:
-            self._forget(path)
+        named = self._named()
+        for path, expanded in list(session.expanded.items()):
+            root = known.get(path)
+            if root is None or self._done[path][0] != root or expanded.named is not (root in named):
+                self._forget(path)
         if self._worker is None:
             return None
         if len(session.expanded) > KEPT:
@@ -144,8 +149,8 @@ class Expansions:
             reaching = [root.path for root in session.project.roots_of(path)[:ROOTS]]
             reaching += [root for root, expanded in session.expanded.items() if expanded.reads(path)]
             for name in reaching:
-                expanded = session.expanded.get(name)
-                if (expanded is None or expanded.stale) and name not in self._stopped and (
+                found = session.expanded.get(name)
+                if (found is None or found.stale) and name not in self._stopped and (
                         self._failed.get(name) != session.text_revision):
                     return known[name]
         return None
@@ -199,13 +204,13 @@ class Expansions:
             expanded, number = known.with_texts(texts), self._done[root.path][1]
         else:
             number, packed = answer
-            expanded = Expanded(packed, texts)
+            expanded = Expanded(packed, texts, named=root in self._named())
         now = session.project.files
         moved = [path for path in {*expanded.files, *expanded.moved, *texts}
                  if expanded.reads(path) and _text(now, path) is not _text(project.files, path)]
         self._done[root.path] = root, number, self._child
         session.set_expanded(root.path, expanded.with_moved(moved) if moved else expanded)
-        self._publish(root.path, self._problems(root, session.expanded[root.path]))
+        self._publish(root.path, self._problems(session.expanded[root.path]))
         for path in session.documents:
             if expanded.reads(path):
                 self._nayru.check_soon(path)
@@ -251,14 +256,20 @@ class Expansions:
 
     # --- problems ----------------------------------------------------------------------------------------------------
 
-    def _problems(self, root: Root, expanded: Expanded) -> list[Problem]:
-        project = self._nayru.session.project
+    def _problems(self, expanded: Expanded) -> list[Problem]:
+        files = self._nayru.session.project.files
         found = []
-        for one in expanded.shown(configured=root in project.configured_roots):
-            file = project.files.get(one.path)
+        for one in expanded.shown():
+            file = files.get(one.path)
             if file is not None and expanded.is_text(one.path, file.text):
                 found.append(placed(one, file.text))
         return found
+
+    def _named(self) -> set[Root]:
+        """The roots that a ``nayru.toml`` names; the others are guessed."""
+        session = self._nayru.session
+        return {root for folder in session.folders if folder in session.config.projects
+                for root in configured_roots(folder, session.config.projects[folder])}
 
     def _publish(self, root: str, problems: list[Problem] | tuple[()]) -> None:
         for path in self._nayru.session.problems.set_root(("expansion", root), problems):

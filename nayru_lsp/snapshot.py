@@ -44,14 +44,14 @@ class Snapshot:
     expanded: Mapping[str, Expanded] = field(default_factory=dict)
 
     def expanded_of(self, path: str) -> Expanded | None:
-        """That of the first root that reaches this file; a fresh one before a stale one."""
+        """That of the first root that reaches this file; one that is named before one that is guessed."""
         if not self.expanded:
             return None
         roots = [root.path for root in self.project.roots_of(path)]
         found = [one for root in roots if (one := self.expanded.get(root)) is not None]
         if not found:       # the include was made by a macro or a define
             found = [one for one in self.expanded.values() if path in one.files]
-        return min(found, key=lambda one: (path not in one.files, one.stale), default=None)
+        return min(found, key=lambda one: (path not in one.files, not one.named, one.stale), default=None)
 
     def judges(self, path: str) -> tuple[Expanded, ...]:
         """Those of all roots that reach this file, where every one of them is there, fresh and sure; else none."""

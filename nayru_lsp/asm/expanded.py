@@ -27,6 +27,8 @@ GONE, TOO_LONG = -1, -2     # in place of the number of a define's text
 
 # Errors that could be the echo of something that is not known.
 _ECHOES = frozenset({"Elabel_not_found", "Emacro_not_found", "Edefine_not_found"})
+_HERE = frozenset({"Erelative_branch_out_of_bounds", "Eassertion_failed"})
+_UNREAD = "Efailed_to_open_file"
 
 
 class Unclear(Enum):
@@ -112,20 +114,24 @@ def _column(kind: str, data: bytes) -> memoryview[int]:
 
 class Expanded:
     """What executing a root found. ``texts``: those that were handed over, besides which it knows only digests.
+    ``named``: somebody said that it is a root; else it may be a part of something, and what it lacks be elsewhere.
 
     Immutable; `with_moved` names files that have another text by now: the whole is `stale` then, though what is said of
     the rows of every other file still holds for them.
     """
 
-    __slots__ = ("_tables", "_texts", "moved", "problems", "reasons", "sure")
+    __slots__ = ("_tables", "_texts", "moved", "named", "placed", "problems", "reasons", "sure")
 
-    def __init__(self, packed: Packed, texts: Mapping[str, SourceText] | None = None) -> None:
+    def __init__(self, packed: Packed, texts: Mapping[str, SourceText] | None = None, *, named: bool = True) -> None:
         self._tables = _Tables(packed)
         self._texts = texts or {}
         self.moved: frozenset[str] = frozenset()
         self.sure: bool = packed["sure"]        # nothing was unknown, nothing was left out
         self.problems: tuple[Found, ...] = tuple([Found(*one) for one in packed["problems"]])
         self.reasons: Mapping[str, int] = packed["reasons"]
+        self.named = named
+        # Without an `org`, a part of a program was executed as if it stood at $008000.
+        self.placed = named or not any(one.code == "Emissing_org" for one in self.problems)
 
     def _copy(self) -> Expanded:
         new = Expanded.__new__(Expanded)
@@ -208,7 +214,8 @@ class Expanded:
         while call:
             calls.append(self._where(tables.called[call]))
             call = tables.callers[call]
-        return Made(tables.names[at], None if value < 0 else value, *self._where(key), tuple(reversed(calls)))
+        known = value >= 0 and (self.placed or tables.numbers[at])
+        return Made(tables.names[at], value if known else None, *self._where(key), tuple(reversed(calls)))
 
     def _where(self, key: int) -> tuple[str, int]:
         return self._tables.files[key >> 24], key & _ROW
@@ -229,6 +236,8 @@ class Expanded:
 
     def address(self, path: str, row: int) -> int | None:
         """Where the first bytes of this line went, else where its first label stands."""
+        if not self.placed:
+            return None
         at = self._line(path, row)
         if at is not None:
             found = self._tables.at[at]
@@ -300,15 +309,24 @@ class Expanded:
 
     def missing(self, path: str) -> frozenset[tuple[int, str]]:
         """(row, label as written) that this file mentions and nobody defines."""
+        if not self.named:
+            return frozenset()
         return frozenset((one.row, one.message.split("`")[1]) for one in self.problems
                          if one.path == path and one.code == "Elabel_not_found" and one.message.count("`") >= 2)
 
-    def shown(self, *, configured: bool) -> tuple[Found, ...]:
-        """The problems to tell. An error that could be the echo of something that is not known here (a branch, a file,
-        a ``-D`` of a build that nobody described: not ``configured``) is left out."""
+    def shown(self) -> tuple[Found, ...]:
+        """The problems to tell: nothing that could be the echo of something that is not known here, nor of a root that
+        is none. Where the structure is broken, all that follows may be."""
         errors = {one.code for one in self.problems if one.severity == Severity.ERROR}
-        unknown = bool(self.reasons) or bool(errors - EXECUTED) or (not configured and "Edefine_not_found" in errors)
-        return tuple(one for one in self.problems if one.code in EXECUTED and not (unknown and one.code in _ECHOES))
+        if not self.named:
+            kept = _HERE if self.sure and self.placed else frozenset()
+        elif errors - EXECUTED - {_UNREAD}:
+            kept = frozenset({"Enayru_limit"})
+        else:
+            kept = EXECUTED - _ECHOES if self.reasons or _UNREAD in errors else EXECUTED
+            if not self.sure:
+                kept -= {"Elabel_not_found"}    # what was left out or cut off might have made it
+        return tuple(one for one in self.problems if one.code in kept)
 
 
 def placed(found: Found, text: SourceText) -> Problem:

@@ -57,8 +57,8 @@ def hover(snapshot: Snapshot, file: ParsedFile, offset: int) -> types.Hover | No
             parts += _define(snapshot, file, offset, name.name[1:])
         elif (made := made_at(snapshot, file, offset)) is not None:
             parts.append(made_text(file.path, *made, known=symbols))
-        if parts:
-            return _answer(snapshot, file, "\n\n".join(parts), span)
+        if any(parts):
+            return _answer(snapshot, file, "\n\n".join(filter(None, parts)), span)
         facts = snapshot.facts.named(name.name)
         if facts:
             return _answer(snapshot, file, "\n\n".join(map(fact_text, facts)), span)
@@ -180,7 +180,7 @@ def made_text(from_path: str, expanded: Expanded, made: Made, known: tuple[Symbo
         lines.append(f"```asar\n{made.name}\n```")
     late = " (before the last change)" if expanded.stale else ""
     if made.value is None:
-        lines.append("its place is not known: " + next(iter(expanded.reasons), "it depends on something unknown"))
+        lines.append("its place is not known: " + next(iter(expanded.reasons), "there is no `org` before it"))
     elif not expanded.is_number(made):
         lines.append(f"`{address_text(made.value)}`{late}")
     elif not any(symbol.value is not None for symbol in known):

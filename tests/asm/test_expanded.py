@@ -50,12 +50,12 @@ endmacro
 """
 
 
-def expanded(text: str, *, defines: tuple[tuple[str, str], ...] = ()) -> Expanded:
+def expanded(text: str, *, defines: tuple[tuple[str, str], ...] = (), named: bool = True) -> Expanded:
     """As the server gets it: packed, sent, unpacked."""
     files = {path: body.encode() for path, body in read_fixture(text).files.items()}
     packed = pack(run(Root("/ws/main.asm", defines=defines), files.get), dict(defines))
     packed["digests"] = {path: digest(body.decode()) for path, body in files.items()}
-    return Expanded(_load_plain(pickle.dumps(packed)))
+    return Expanded(_load_plain(pickle.dumps(packed)), named=named)
 
 
 def test_labels() -> None:
@@ -131,20 +131,34 @@ db "!who", "!i"
 def test_sure_and_problems() -> None:
     known = expanded("org $8000\n JSR Missing\n")
     assert known.sure and known.missing("/ws/main.asm") == {(1, "Missing")}
-    assert [one.code for one in known.shown(configured=False)] == ["Elabel_not_found"]
-    problem = placed(known.shown(configured=False)[0], SourceText.of("org $8000\n JSR Missing\n"))
+    assert [one.code for one in known.shown()] == ["Elabel_not_found"]
+    problem = placed(known.shown()[0], SourceText.of("org $8000\n JSR Missing\n"))
     assert tuple(problem.span) == (15, 22)
     for cut in ("%nothing()\n", "!x\n", "incsrc \"gone.asm\"\n", "if read1($008000) == 0 : nop\n"):
         found = expanded("org $8000\n JSR Missing\n" + cut)
         assert not found.sure, cut
-    # A macro that is not there might have made the label; Asar names both, and so do we; a file that is not there ...
-    assert {one.code for one in expanded("org $8000\n JSR Missing\n%nothing()\n").shown(configured=True)} == {
-        "Elabel_not_found", "Emacro_not_found"}
-    assert expanded("org $8000\n JSR Missing\nincsrc \"gone.asm\"\n").shown(configured=True) == ()
-    assert expanded("org $8000\n db !x\n").shown(configured=False) == ()            # a -D of the build?
-    assert [one.code for one in expanded("org $8000\n db !x\n").shown(configured=True)] == ["Edefine_not_found"]
-    branch = expanded("org $8000\nA: BRA B\nfillbyte 0 : fill 200\nB: RTS\n").shown(configured=False)
+    # A macro that is not there might have made the label; so might what stands behind the end of the bank.
+    assert {one.code for one in expanded("org $8000\n JSR Missing\n%nothing()\n").shown()} == {"Emacro_not_found"}
+    crossed = expanded("org $80FFFF\n JSR Behind\nBehind:\n")
+    assert {one.code for one in crossed.shown()} == {"Ebank_border_crossed"}
+    assert expanded("org $8000\n JSR Missing\nincsrc \"gone.asm\"\n").shown() == ()
+    assert [one.code for one in expanded("org $8000\n db !x\n").shown()] == ["Edefine_not_found"]
+    branch = expanded("org $8000\nA: BRA B\nfillbyte 0 : fill 200\nB: RTS\n").shown()
     assert [(one.row, one.code) for one in branch] == [(1, "Erelative_branch_out_of_bounds")]
+
+
+def test_a_root_that_is_guessed() -> None:
+    """It may be a part of something: what it lacks may be elsewhere, and without `org` nobody knows where it stands."""
+    far = "A: BRA B\nfillbyte 0 : fill 200\nB: JSR Missing\n"
+    whole, part = expanded("org $8000\n" + far, named=False), expanded(far, named=False)
+    assert [one.code for one in whole.shown()] == ["Erelative_branch_out_of_bounds"] and whole.missing(
+        "/ws/main.asm") == frozenset()
+    assert part.shown() == () and part.address("/ws/main.asm", 0) is None and part.wrote("/ws/main.asm", 0)
+    made = part.label("B")
+    assert made is not None and made.value is None
+    assert whole.address("/ws/main.asm", 1) == 0x8000
+    broken = expanded("org $8000\nendif\n" + far)
+    assert broken.shown() == ()         # what follows may be an echo
 
 
 def test_placed_on_the_line() -> None:

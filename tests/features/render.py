@@ -1,7 +1,8 @@
 """Features on text: a fixture with a cursor in, the answer as short text out.
 
 A case is one file, ``cases/<feature>-<title>.txt``: the fixture (tests/kit.py: ``<|>`` the cursor, ``;- name`` a file),
-a line ``;=``, and the answer. ``--update-golden`` rewrites the answers; then read the diff.
+a line ``;=``, and the answer. ``--update-golden`` rewrites the answers; then read the diff. Where the first file begins
+with ``; executed``, it is a root and was executed.
 """
 
 from __future__ import annotations
@@ -11,9 +12,13 @@ from collections.abc import Callable
 from lsprotocol import types
 
 from nayru_lsp.asm.checks import check_file
+from nayru_lsp.asm.expand import run
+from nayru_lsp.asm.expanded import Expanded, digest, placed
 from nayru_lsp.asm.facts import BitField, Fact, FactTable
+from nayru_lsp.asm.packing import pack
 from nayru_lsp.asm.parser import parse_text
-from nayru_lsp.asm.project import ParsedFile, Project
+from nayru_lsp.asm.problem import joined
+from nayru_lsp.asm.project import ParsedFile, Project, Root
 from nayru_lsp.asm.text import SourceText, Span
 from nayru_lsp.config import Config
 from nayru_lsp.convert import to_path, to_span
@@ -40,7 +45,15 @@ def world(fixture: Fixture) -> Snapshot:
     project = Project()
     for path, text in fixture.files.items():
         project = project.with_file(parse_text(path, SourceText.of(text)))
-    return Snapshot(project, Config(), CLIENT, "utf-16", FACTS, 1)
+    root = next(iter(fixture.files), "")
+    expanded = {}
+    if fixture.files.get(root, "").startswith("; executed"):
+        project = project.with_roots([Root(root)])
+        texts = {path: file.text for path, file in project.files.items()}
+        packed = pack(run(Root(root), lambda path: fixture.files[path].encode() if path in fixture.files else None))
+        packed["digests"] = {path: digest(text) for path, text in fixture.files.items()}
+        expanded[root] = Expanded(packed, texts)
+    return Snapshot(project, Config(), CLIENT, "utf-16", FACTS, 1, expanded)
 
 
 def _cursor(fixture: Fixture) -> tuple[Snapshot, ParsedFile, int]:
@@ -124,7 +137,10 @@ def render_diagnostics(fixture: Fixture) -> str:
     snapshot = world(fixture)
     lines = []
     for file in snapshot.project.files.values():
-        for one in diagnostics(snapshot, file, check_file(snapshot.project, file)):
+        problems = list(check_file(snapshot.project, file, judges=snapshot.judges(file.path)))
+        problems += [placed(one, file.text) for expanded in snapshot.expanded.values()
+                     for one in expanded.shown() if one.path == file.path]
+        for one in diagnostics(snapshot, file, joined(problems)):
             what = _text(snapshot, "file://" + file.path, one.range)
             where = f"{file.path.removeprefix('/ws/')}:{one.range.start.line + 1}"
             lines.append(f"{where}: {one.code} {what!r}: {one.message}")

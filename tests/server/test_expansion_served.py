@@ -1,0 +1,230 @@
+"""The expansion behind the real server: labels of macros, addresses that follow edits, a process that may die, the
+fence, the switch."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lsprotocol import types
+
+from tests.kit import require
+from tests.server.editor import Editor
+
+MAIN = """\
+lorom
+incsrc "lib.asm"
+org $808000
+Main:
+    %spawn(Boss)
+    JSR Boss_Loop
+    RTS
+"""
+LIB = """\
+macro spawn(name)
+<name>_Init:
+    NOP
+<name>_Loop:
+    RTS
+endmacro
+"""
+NAMED = "[[roots]]\npath = \"main.asm\"\n"
+HIDDEN = {"ghost": {"provider": "local"}, "generate": {"provider": "local"}}
+
+
+async def hover(editor: Editor, name: str, line: int, character: int) -> str:
+    found = await editor.client.text_document_hover_async(types.HoverParams(**editor.at(name, line, character)))
+    return editor.hovered(found) if found is not None else ""
+
+
+async def until(ask: Callable[[], Any], wanted: Callable[[Any], bool]) -> Any:
+    """The first wanted answer; the execution comes when it comes."""
+    answer = None
+    for _ in range(1_000):
+        answer = await ask()
+        if wanted(answer):
+            return answer
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"never: {answer}")
+
+
+async def hovered(editor: Editor, line: int, character: int, wanted: str) -> str:
+    return str(await until(lambda: hover(editor, "main.asm", line, character), lambda text: wanted in text))
+
+
+def workers(editor: Editor) -> list[int]:
+    """Processes that the server started."""
+    server = editor.client._server
+    assert server is not None
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
+                command = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if int(parent) == server.pid and b"work_child.py" in command:
+                found.append(int(entry.name))
+    return found
+
+
+async def opened(editor: Editor, main: str = MAIN, lib: str = LIB, **settings: Any) -> None:
+    editor.write("main.asm", main)
+    editor.write("lib.asm", lib)
+    await editor.start(options={**HIDDEN, **settings})
+    await editor.ready()
+    editor.open("main.asm", main)
+    await editor.diagnostics("main.asm", 1)
+
+
+async def test_a_label_made_by_a_macro(editor: Editor) -> None:
+    await opened(editor)
+    text = await hovered(editor, 5, 10, "$80:8001")
+    assert "in macro spawn" in text and "lib.asm, line 4" in text and "called from line 5" in text
+    assert "`$80:8002`: `20 01 80`" in await hover(editor, "main.asm", 5, 5)
+    places = await editor.client.text_document_definition_async(types.DefinitionParams(**editor.at("main.asm", 5, 10)))
+    assert isinstance(places, list)
+    assert [(one.uri.rpartition("/")[2], one.range.start.line) for one in places] == [("lib.asm", 3), ("main.asm", 4)]
+    items = await editor.client.text_document_completion_async(types.CompletionParams(**editor.at("main.asm", 5, 11)))
+    assert isinstance(items, types.CompletionList)
+    assert [one.label for one in items.items if one.label.startswith("Boss")] == ["Boss_Init", "Boss_Loop"]
+
+    # An edit above it moves it, one in the macro too, and undoing gives the first answer again.
+    editor.change("main.asm", 2, ((4, 0, 4, 0), "    NOP\n"))
+    await editor.diagnostics("main.asm", 2)
+    await hovered(editor, 6, 10, "$80:8002")
+    editor.open("lib.asm", LIB)
+    await editor.diagnostics("lib.asm", 1)
+    editor.change("lib.asm", 2, ((2, 4, 2, 7), "NOP : NOP"))
+    await editor.diagnostics("lib.asm", 2)
+    await hovered(editor, 6, 10, "$80:8003")
+    editor.change("lib.asm", 3, ((2, 4, 2, 13), "NOP"))
+    await editor.diagnostics("lib.asm", 3)
+    await hovered(editor, 6, 10, "$80:8002")
+
+
+async def test_rows_of_another_text_are_never_shown(vscode: Editor) -> None:
+    await opened(vscode)
+    await hovered(vscode, 5, 5, "20 01 80")
+    vscode.change("main.asm", 2, ((0, 0, 0, 0), "\n\n"))
+    assert "this line" not in await hover(vscode, "main.asm", 7, 5)     # at once: nothing, instead of another row's
+    assert "before the last change" in await hover(vscode, "main.asm", 7, 10)
+    await vscode.diagnostics("main.asm", 2)
+    await hovered(vscode, 7, 5, "20 01 80")
+
+
+async def test_the_process_is_killed(vscode: Editor) -> None:
+    if not Path("/proc").exists():
+        pytest.skip("needs /proc to find the process")
+    # Never saved: what the editor holds is told to the next process again.
+    await opened(vscode)
+    vscode.change("main.asm", 2, ((4, 0, 4, 0), "    NOP\n"))
+    await vscode.diagnostics("main.asm", 2)
+    await hovered(vscode, 6, 10, "$80:8002")
+    killed = workers(vscode)
+    assert killed
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    assert "$80:8002" in await hover(vscode, "main.asm", 6, 10)         # what was found stays
+    vscode.open("lib.asm", LIB)
+    await vscode.diagnostics("lib.asm", 1)
+    vscode.change("lib.asm", 2, ((2, 4, 2, 7), "NOP : NOP"))
+    await vscode.diagnostics("lib.asm", 2)
+    await hovered(vscode, 6, 10, "$80:8003")
+    assert not set(killed) & set(workers(vscode))
+
+
+async def test_a_file_outside_of_the_workspace_is_not_read(vscode: Editor, tmp_path: Path) -> None:
+    (tmp_path / "secret.asm").write_text("Secret:\n")
+    (tmp_path / "secret.bin").write_bytes(b"\x11\x22\x33\x44")
+    (vscode.folder / "link.bin").symlink_to(tmp_path / "secret.bin")
+    main = ("lorom\norg $808000\nMain:\n    NOP\nincsrc \"../secret.asm\"\nincbin \"link.bin\"\n"
+            f"incbin \"{tmp_path}/secret.bin\"\ndb readfile1(\"../secret.bin\", 0)\nAfter:\n    RTS\n")
+    await opened(vscode, main)
+    await hovered(vscode, 3, 5, "$80:8000")
+    text = await hover(vscode, "main.asm", 8, 2)
+    assert "its place is not known" in text and "$80" not in text       # 4 + 4 + 1 bytes further, had they been read
+    for line in (5, 6, 7):
+        assert "11" not in await hover(vscode, "main.asm", line, 1)
+    items = await vscode.client.text_document_completion_async(types.CompletionParams(**vscode.at("main.asm", 9, 7)))
+    assert "Secret" not in str(items)
+
+
+async def test_switched_off(vscode: Editor) -> None:
+    await opened(vscode, analysis={"expansion": False})
+
+    async def switch(on: bool) -> None:
+        vscode.client.set_configuration({**HIDDEN, "analysis": {"expansion": on}}, section="nayru")
+        vscode.client.workspace_did_change_configuration(types.DidChangeConfigurationParams(settings=None))
+
+    assert await hover(vscode, "main.asm", 5, 10) == ""
+    await switch(True)
+    await hovered(vscode, 5, 10, "$80:8001")
+    await switch(False)
+    await until(lambda: hover(vscode, "main.asm", 5, 10), lambda text: text == "")
+    await asyncio.sleep(0.3)        # more than the pause before an execution
+    assert "this line" not in await hover(vscode, "main.asm", 5, 5)
+
+
+async def test_problems_of_the_execution(vscode: Editor) -> None:
+    main = MAIN.replace("Boss_Loop", "Boss_Lop") + "    BRA Far\n    fillbyte 0 : fill 200\nFar:\n"
+    vscode.write("nayru.toml", NAMED)
+    await opened(vscode, main)
+    found = await vscode.diagnostics("main.asm", 1, lambda found: len(found) == 2)
+    assert [(one.code, one.source, one.range.start.line, one.range.start.character) for one in found] == [
+        ("NAY401", "nayru", 5, 8), ("Erelative_branch_out_of_bounds", "nayru", 7, 4)]
+    vscode.change("main.asm", 2, ((5, 8, 5, 16), "Boss_Loop"), ((7, 8, 7, 11), "Main"))
+    await vscode.diagnostics("main.asm", 2, lambda found: not found)
+
+
+async def test_a_root_that_nobody_named_is_not_judged(vscode: Editor) -> None:
+    await opened(vscode, MAIN + "    %spawn(Boss)\n")
+    await hovered(vscode, 5, 5, "this line")
+    assert not any("lib.asm" in one.params.uri for one in vscode.inbox
+                   if one.method == types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)
+    vscode.write("nayru.toml", NAMED)
+    vscode.client.workspace_did_change_watched_files(types.DidChangeWatchedFilesParams(
+        changes=[types.FileEvent(uri=vscode.uri("nayru.toml"), type=types.FileChangeType.Created)]))
+    found = await vscode.diagnostics("lib.asm", None, lambda found: bool(found))
+    assert [(one.code, one.range.start.line) for one in found] == [("Elabel_redefined", 1), ("Elabel_redefined", 3)]
+
+
+async def test_said_once_beside_asar(vscode: Editor) -> None:
+    library = require("asar")
+    vscode.environment = {"NAYRU_PLUGINS": "asar"}
+    main = MAIN.replace("Boss_Loop", "Boss_Lop")
+    vscode.write("nayru.toml", NAMED)
+    vscode.write("main.asm", main)
+    vscode.write("lib.asm", LIB)
+    await vscode.start(options={**HIDDEN, "asar": {"library": str(library), "pause_ms": 100}})
+    await vscode.ready()
+    vscode.open("main.asm", main)
+    found = await vscode.diagnostics(
+        "main.asm", 1, lambda found: any(one.source == "nayru, asar" for one in found))
+    assert [(one.code, one.range.start.line) for one in found] == [("NAY401", 5)]
+
+
+LOOP = "lorom\norg $808000\n!i = 0\nwhile !i < 400000\n!i #= !i+1\nendwhile\nMain:\n    RTS\n"
+
+
+async def test_a_long_one_can_be_cancelled(vscode: Editor) -> None:
+    await opened(vscode, LOOP)
+    await vscode.hear("nayru/status", lambda status: "executing main.asm" in str(status))
+    begun = await vscode.hear(types.PROGRESS, lambda one: "executing main.asm" in str(one.value))
+    vscode.client.window_work_done_progress_cancel(types.WorkDoneProgressCancelParams(token=begun.token))
+    await vscode.hear("nayru/status", lambda status: "executing" not in str(status))
+    assert "this line" not in await hover(vscode, "main.asm", 7, 5)
+    assert await vscode.client.workspace_execute_command_async(
+        types.ExecuteCommandParams(command="nayru.restart", arguments=[]))
+
+
+async def test_one_that_takes_too_long_is_given_up(vscode: Editor) -> None:
+    await opened(vscode, LOOP, analysis={"seconds": 0.1})
+    await until(lambda: asyncio.to_thread(vscode.log), lambda text: "takes more than 0.1 s" in text)
+    assert "this line" not in await hover(vscode, "main.asm", 7, 5)
