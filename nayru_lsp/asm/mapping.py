@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 
 
 class MappingMode(StrEnum):
@@ -17,7 +18,7 @@ class MappingMode(StrEnum):
     HIROM = "hirom"
     EXLOROM = "exlorom"
     EXHIROM = "exhirom"
-    SA1ROM = "sa1rom"           # the banks as after reset: 0, 1, 2, 3
+    SA1ROM = "sa1rom"           # four megabytes at a time: which ones is the chip's to choose (``banks`` below)
     FULLSA1ROM = "fullsa1rom"
     SFXROM = "sfxrom"
     NOROM = "norom"
@@ -51,6 +52,7 @@ class _Window:
 
 
 _HALF, _FULL = 0x8000, 0x10000
+SA1_BANKS: tuple[int, ...] = (0, 1, 2, 3)        # the megabytes that an SA-1 shows after reset, and where `sa1rom` names none
 # The order is that in which Asar chooses an address for an offset: the fast, always visible mirrors first.
 _WINDOWS: dict[MappingMode, tuple[_Window, ...]] = {
     MappingMode.LOROM: (
@@ -77,16 +79,28 @@ _WINDOWS: dict[MappingMode, tuple[_Window, ...]] = {
 }
 
 
-def to_rom(mode: MappingMode, address: int) -> int | None:
-    """The ROM offset that the 24-bit SNES ``address`` shows, or None where it shows no ROM."""
+@cache
+def _windows(mode: MappingMode, banks: tuple[int, ...]) -> tuple[_Window, ...]:
+    if mode is not MappingMode.SA1ROM or banks == SA1_BANKS:
+        return _WINDOWS[mode]
+    starts = [bank << 20 for bank in banks]
+    return (*(_Window(first, first + 0x1F, False, _HALF, start)
+              for first, start in zip((0x00, 0x20, 0x80, 0xA0), starts, strict=True)),
+            *(_Window(first, first + 0x0F, True, _FULL, start)
+              for first, start in zip((0xC0, 0xD0, 0xE0, 0xF0), starts, strict=True)))
+
+
+def to_rom(mode: MappingMode, address: int, banks: tuple[int, ...] = SA1_BANKS) -> int | None:
+    """The ROM offset that the 24-bit SNES ``address`` shows, or None where it shows no ROM. ``banks``: the megabytes
+    that an SA-1 shows."""
     if not 0 <= address <= 0xFFFFFF:
         return None
-    return next((offset for window in _WINDOWS[mode] if (offset := window.to_rom(address)) is not None), None)
+    return next((offset for window in _windows(mode, banks) if (offset := window.to_rom(address)) is not None), None)
 
 
-def to_snes(mode: MappingMode, offset: int) -> int | None:
+def to_snes(mode: MappingMode, offset: int, banks: tuple[int, ...] = SA1_BANKS) -> int | None:
     """The SNES address that Asar would choose for the ROM ``offset``, or None where none shows it."""
-    return next((address for window in _WINDOWS[mode] if (address := window.to_snes(offset)) is not None), None)
+    return next((address for window in _windows(mode, banks) if (address := window.to_snes(offset)) is not None), None)
 
 
 def canonical_register(address: int) -> int | None:

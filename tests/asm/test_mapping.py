@@ -8,7 +8,7 @@ from tests.asar import assemble
 WORDS = (0x0000, 0x1FFF, 0x2100, 0x7FFF, 0x8000, 0xFFFF)
 
 
-def printed(mode: MappingMode, function: str, values: list[int]) -> list[int | None]:
+def printed(mode: str, function: str, values: list[int]) -> list[int | None]:
     """What Asar's own conversion gives for each value."""
     result = assemble(f"{mode}\n" + "".join(f"print hex({function}(${value:06X}))\n" for value in values))
     assert result.ok, result.errors[:3]
@@ -37,6 +37,15 @@ def test_every_32_kib_of_rom_as_in_asar(mode: MappingMode) -> None:
             assert offset >= 0x780000 and (ours is None or to_rom(mode, ours) == offset)
         else:
             assert ours == asar, hex(offset)
+
+
+@pytest.mark.parametrize("banks", [(0, 1, 2, 3), (6, 7, 4, 5), (3, 2, 1, 0), (0, 0, 5, 5)])
+def test_the_banks_that_an_sa1_shows(banks: tuple[int, ...]) -> None:
+    mode = "sa1rom " + ",".join(map(str, banks))
+    addresses = [bank << 16 | word for bank in range(256) for word in WORDS]
+    assert [to_rom(MappingMode.SA1ROM, one, banks) for one in addresses] == printed(mode, "snestopc", addresses)
+    offsets = [block * 0x8000 + inner for block in range(256) for inner in (0, 0x1234, 0x7FFF)]
+    assert [to_snes(MappingMode.SA1ROM, one, banks) for one in offsets] == printed(mode, "pctosnes", offsets)
 
 
 @pytest.mark.parametrize("mode", MappingMode)
