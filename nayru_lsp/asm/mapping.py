@@ -52,7 +52,7 @@ class _Window:
 
 
 _HALF, _FULL = 0x8000, 0x10000
-SA1_BANKS: tuple[int, ...] = (0, 1, 2, 3)        # the megabytes that an SA-1 shows after reset, and where `sa1rom` names none
+SA1_BANKS: tuple[int, ...] = (0, 1, 2, 3)       # the megabytes that an SA-1 shows where `sa1rom` names none
 # The order is that in which Asar chooses an address for an offset: the fast, always visible mirrors first.
 _WINDOWS: dict[MappingMode, tuple[_Window, ...]] = {
     MappingMode.LOROM: (
