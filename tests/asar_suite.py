@@ -97,7 +97,8 @@ def cases(folder: Path, asar: int) -> list[Case]:
 def job_of(case: Case, asar: int) -> Job:
     folder = posixpath.dirname(case.path)
     root = Root(case.path, dialect_of(asar), defines=DEFINES, include_paths=(folder, f"{folder}/stdinclude"))
-    return Job(root, dummy_rom() if case.patches else b"", MEMORY)
+    memory = {f"{folder}/{name}": data for name, data in MEMORY.items()}
+    return Job(root, dummy_rom() if case.patches else b"", memory)
 
 
 def as_stated(case: Case, result: Assembled) -> str:

@@ -146,6 +146,8 @@ class Lines:
         return len(self.files[path])
 
     def at(self, path: str, row: int) -> str:
+        if not path:
+            return "no file"
         held = self.rows(path)
         text = " ".join(self.files[path][row].split())[:70] if 0 <= row < held else ""
         return f"{posixpath.relpath(path, posixpath.dirname(self.job.root.path))}:{row + 1}  {text}"

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nayru_lsp.asm.arithmetic import Unknown, Wrong
-from nayru_lsp.asm.compiled import CODE, Data, pack, split_list, unquoted
+from nayru_lsp.asm.compiled import CODE, REST, Data, pack, split_list, unquoted
 from nayru_lsp.asm.expansion import REGION, UNPLACED, UNSET, Fatal
 from nayru_lsp.asm.mapping import MappingMode, to_rom
 
@@ -437,6 +437,12 @@ def _error(m: Machine, words: list[str]) -> None:
     m.problem("error_command", f"the source says: {said}" if said else "an `error` command was reached")
 
 
+def _rest(m: Machine, words: list[str]) -> None:
+    """What stands behind `arch` on its line is read by the rules of the new processor."""
+    frame = m.frames[-1]
+    frame.blocks, frame.at = m.compiler.line(words[0]), 0
+
+
 def _nothing(m: Machine, words: list[str]) -> None:
     """Says something, or sets what has no meaning for labels and bytes."""
 
@@ -575,7 +581,7 @@ COMMANDS: dict[str, Callable[[Machine, list[str]], None]] = {
     "endstruct": _endstruct, "spcblock": _spcblock, "endspcblock": _endspcblock,
     "freespace": _freespace, "freecode": _freespace, "freedata": _freespace,
     "segment": _freespace, "autoclean": _autoclean, "autoclear": _autoclean,
-    "prot": _prot,
+    "prot": _prot, REST: _rest,
     **dict.fromkeys(("fillbyte", "fillword", "filllong", "filldword"), _fillbyte),
     **dict.fromkeys(("padbyte", "padword", "padlong", "paddword"), _padbyte),
     **dict.fromkeys(("lorom", "hirom", "exlorom", "exhirom", "sfxrom", "norom", "fullsa1rom", "sa1rom"), _mapper),

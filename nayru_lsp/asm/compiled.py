@@ -27,11 +27,16 @@ from nayru_lsp.asm import spc700, superfx
 from nayru_lsp.asm.arithmetic import Expression, Rules, compile_expression
 from nayru_lsp.asm.encode import select
 from nayru_lsp.asm.isa import MNEMONICS, AddressingMode, Opcode
+from nayru_lsp.asm.native_2 import MNEMONICS_2
+from nayru_lsp.asm.native_2 import read as read_2
 from nayru_lsp.asm.syntax import Dialect, OperandShape
 from nayru_lsp.asm.words import DATA
 
 NOTHING, CODE, CALL, CONTROL, ASSIGN, COMMAND, BAD = range(7)
 Block = tuple[tuple[str, ...], int, Any, Any]
+
+REST = "\0rest"             # a command of our own: go on with this text, read anew
+REPEATED = "\0repeated"     # and: this opcode as often as an expression says
 
 MAX_ENTRIES = 150_000       # of one memo: it starts anew when it is full
 
@@ -45,17 +50,20 @@ _RELATIVE = re.compile(r"\??(?:\++|-+):?\Z")
 _LABEL = re.compile(r"#?\??(?:\.*[A-Za-z0-9_][\w.]*):?\Z", re.ASCII)
 _ASSIGNED = re.compile(r"\??[A-Za-z_]\w*\Z", re.ASCII)
 _CALL = re.compile(r"%([A-Za-z_]\w*) ?\((.*)\)\Z", re.ASCII | re.DOTALL)
+_CALL_2 = re.compile(r"%([A-Za-z_]\w*)\((.*)\)\Z", re.ASCII | re.DOTALL)
 _CHARACTER = re.compile(r"'(?:''|[^'])'\Z|'''\Z")
 _MNEMONIC = re.compile(r"([A-Za-z]{3})(?:\.([A-Za-z]+))?\Z")
 _WORD_SUFFIX = re.compile(r"([A-Za-z]\w*)(?:\.(\w+))?\Z", re.ASCII)
 _BANK_TAKEN = re.compile(r"(?:\$[0-9A-Fa-f]+|%[01]+|[0-9]+|\??\.*[A-Za-z_][\w.]*)(?:>>16|/65536|/\$10000)\Z", re.ASCII)
 _LONE_RELATIVE = re.compile(r"\??(?:\++|-+)\Z")
+_CHANGES = re.compile(r"(?i)(?:\S*: ?)?(?:arch|spcblock|endspcblock|math|asar)\b")
+_SOME_LABEL = re.compile(r"#?\??\.*[A-Za-z0-9_]", re.ASCII)
 _REPEATS = frozenset({"ASL", "LSR", "ROL", "ROR", "INC", "DEC", "INX", "DEX", "INY", "DEY", "NOP"})
 _SIGNATURES = frozenset({"REP", "SEP", "BRK", "COP", "WDM"})
 _BRANCHES = {AddressingMode.RELATIVE: 1, AddressingMode.RELATIVE_LONG: 2}
 _SUFFIX = {"b": 1, "w": 2, "l": 3}
-_SPACED = re.compile(r" *([(),\[\]#]) *")
 
+_RUN_OF_QUOTES = re.compile('"+')
 _QUOTES = "\"'"
 _WHOLE_QUOTES = re.compile(r'''("[^"]*"|'(?:''|[^'])')''')
 
@@ -103,6 +111,13 @@ def unquoted(text: str) -> str | None:
     return inner.replace('""', '"') if '"' not in inner.replace('""', "") else None
 
 
+def unquoted_2(text: str) -> str:
+    """2.0: what stands behind the last quote does not count."""
+    if not text.startswith('"'):
+        return text
+    return _RUN_OF_QUOTES.sub('"', text[1:max(1, text.rindex('"'))])
+
+
 def blocks_of_text(line: str) -> list[str]:
     """The texts between `` : `` separators outside quotes."""
     if ":" not in line or (" :" not in line and ": " not in line and line != ":"):
@@ -126,16 +141,19 @@ def scoped(expression: Expression) -> bool:
 class Code:
     """One instruction of the 65816 whose operand waits for values."""
 
-    __slots__ = ("branch", "by_width", "expression", "fixed", "scoped", "second")
+    __slots__ = ("bank", "branch", "by_width", "expression", "fixed", "scoped", "second", "target")
 
     def __init__(self, expression: Expression, by_width: tuple[Opcode | None, ...],
-                 second: Expression | None = None, branch: int = 0) -> None:
+                 second: Expression | None = None, branch: int = 0, target: str = "",
+                 bank: int | None = None) -> None:
         self.expression = expression
         self.by_width = by_width        # for an operand of 1, 2 and 3 bytes
         self.fixed = next((one for one in by_width if one is not None), None)
         self.scoped = scoped(expression) or (second is not None and scoped(second))
         self.second = second            # of a block move
         self.branch = branch            # bytes of the displacement of a branch, 0 for anything else
+        self.target = target            # 2.0: ``bra.a`` goes to an address, ``bra.r`` that far
+        self.bank = bank                # 2.0: where labels are seen from, whatever `bank` says; -1: from the code
 
     @property
     def expressions(self) -> tuple[Expression, ...]:
@@ -236,7 +254,12 @@ class Compiler:
             return found
         if DATA_ROW.match(text):    # nearly all are unique: remembering them would cost more than it saves
             return (((), CODE, row_size(text), text),)
-        made = tuple(block for part in blocks_of_text(text) if part and (block := self.block(part)) is not None)
+        parts = blocks_of_text(text)
+        for number, part in enumerate(parts[:-1], 1):
+            if _CHANGES.match(part):        # what follows is to be read by the rules of then
+                parts[number:] = [REST + " " + " : ".join(parts[number:])]
+                break
+        made = tuple(block for part in parts if part and (block := self.block(part)) is not None)
         if len(self.lines) >= MAX_ENTRIES:
             self.lines.clear()
         if len(text) < 2_000:
@@ -247,10 +270,12 @@ class Compiler:
         return compile_expression(text, self.rules)
 
     def block(self, text: str) -> Block | None:
+        if text.startswith(REST):
+            return (), COMMAND, REST, [text[len(REST) + 1:]]
         words = words_of(text)
         if not words:
             return None
-        if words[0].startswith("@"):
+        if words[0].startswith("@") and self.dialect is Dialect.ASAR_1:
             words[0] = words[0][1:]
             if not words[0]:
                 words.pop(0)
@@ -264,10 +289,14 @@ class Compiler:
             word = words[at]
             if _RELATIVE.match(word):
                 labels.append(word.rstrip(":"))
+            elif word.lstrip("?")[:1] in ("+", "-") and self.dialect is Dialect.ASAR_2:
+                return tuple(labels), BAD, "broken_label_definition", f"`{word}` is no label"
             elif word[0] in ".?#" or word[-1] == ":":
                 if word[0] == ":" or word == "#":
                     break
                 if not _LABEL.match(word):
+                    if self.dialect is Dialect.ASAR_2 and _SOME_LABEL.match(word):
+                        return tuple(labels), BAD, "broken_label_definition", f"`{word}` is no label"
                     return tuple(labels), BAD, "invalid_label_name", f"`{word}` is no name for a label"
                 labels.append(word)
             else:
@@ -277,12 +306,17 @@ class Compiler:
         if not rest:
             return tuple(labels), NOTHING, None, None
         kind, a, b = self.statement(rest, text)
+        if labels and kind == CONTROL and self.dialect is Dialect.ASAR_2:
+            return tuple(labels), BAD, "label_before_if", f"a label cannot stand before `{a}`: put it on its own line"
         return tuple(labels), kind, a, b
 
     def statement(self, words: list[str], text: str) -> tuple[int, Any, Any]:
         first = words[0]
+        modern = self.dialect is Dialect.ASAR_2
+        if modern and first[0] not in "%'" and (code := self.instruction(words)) is not None:
+            return code
         if first[0] == "%":
-            called = _CALL.match(text[text.index("%"):])
+            called = (_CALL_2 if modern else _CALL).match(text[text.index("%"):])
             if called is None:
                 return BAD, "broken_macro_usage", "a macro is called as `%name(arguments)`"
             inside = called.group(2)
@@ -292,6 +326,8 @@ class Compiler:
             return CALL, called.group(1), tuple(part.strip() for part in split_list(inside)) if inside else ()
         lower = first.lower()
         if lower in _CONTROLS or lower == "assert":
+            if modern and len(words) > 1 and (lower[:3] == "end" or lower == "else"):
+                return BAD, "unknown_command", f"nothing stands behind `{lower}`: put it on its own line"
             return CONTROL, lower, words
         if len(words) == 3 and words[1] == "=":
             if _CHARACTER.match(first):
@@ -299,14 +335,11 @@ class Compiler:
             if _ASSIGNED.match(first):
                 return ASSIGN, first, self.expression(words[2])
             return BAD, "invalid_label_name", f"`{first}` is no name for a label"
-        if self.dialect is Dialect.ASAR_2 and len(words) > 3 and words[1] == "=" and _ASSIGNED.match(first):
-            return ASSIGN, first, self.expression(" ".join(words[2:]))
         if lower in DATA:
             if len(words) != 2 and (self.dialect is Dialect.ASAR_1 or len(words) < 2):
                 return BAD, "unknown_command", f"`{lower}` takes one list without spaces"
             return self.data(_UNIT[lower], words[1] if len(words) == 2 else " ".join(words[1:]))
-        code = self.instruction(words)
-        if code is not None:
+        if not modern and (code := self.instruction(words)) is not None:
             return code
         return COMMAND, lower, words
 
@@ -316,7 +349,7 @@ class Compiler:
         for item in split_list(text):
             item = item.strip()
             if item.startswith('"'):
-                inner = unquoted(item)
+                inner = unquoted_2(item) if self.dialect is Dialect.ASAR_2 else unquoted(item)
                 if inner is None:
                     return BAD, "garbage_near_quoted_string", "something stands beside this string"
                 items.append(inner)
@@ -338,11 +371,11 @@ class Compiler:
                 return None
             operand = " ".join(words[1:])
         if self.arch == "65816":
+            if self.dialect is Dialect.ASAR_2:
+                return self.native_2(word.lower(), operand)
             match = _MNEMONIC.match(word)
             if match is None or match.group(1).upper() not in MNEMONICS:
                 return None
-            if self.dialect is Dialect.ASAR_2 and " " in operand:
-                operand = _SPACED.sub(r"\1", operand)
             return self.native(match.group(1).upper(), (match.group(2) or "").lower(), operand)
         match = _WORD_SUFFIX.match(word)
         if match is None:
@@ -376,6 +409,40 @@ class Compiler:
         return CODE, form.size, Foreign(form, expressions)
 
     # --- 65816 -------------------------------------------------------------------------------------------------------
+
+    def native_2(self, word: str, operand: str) -> tuple[int, Any, Any] | None:
+        word, suffix = (word[:-2], word[-1]) if word[-2:-1] == "." else (word, "")
+        if word not in MNEMONICS_2:
+            return None
+        kind, rows, text, bank, target, code, said = read_2(word, suffix, operand)
+        if kind == "bad":
+            return BAD, code, said
+        first = next(row for row in rows if row is not None)
+        size = int(first.size)
+        if kind == "bytes":
+            return CODE, size, bytes([first.value]) + bytes(size - 1)
+        if kind == "move":
+            parts = split_list(text)
+            if len(parts) != 2:
+                return BAD, "bad_addr_mode", f"{word.upper()} takes two banks"
+            return CODE, 3, Code(self.expression(parts[0].strip()), rows, second=self.expression(parts[1].strip()))
+        expression = self.expression(text)
+        if kind == "branch":
+            return CODE, size, Code(expression, rows, branch=size - 1, target=target)
+        if kind == "repeat":
+            return COMMAND, REPEATED, [chr(first.value), text]
+        if kind == "signature":
+            if expression.constant is not None and not 0 <= expression.constant < 256:
+                return BAD, "bad_access_width", f"the operand of {word.upper()} is one byte"
+            return CODE, 2, self._settled(Code(expression, rows), first)
+        if not expression.names and not expression.calls:
+            row = rows[max(1, expression.literal_width) - 1]
+            if row is None:
+                return BAD, "bad_access_width", f"{word.upper()} takes no operand of this width here"
+            return CODE, int(row.size), self._settled(Code(expression, (row,) * 3), row)
+        if rows[0] == rows[1] == rows[2]:
+            return CODE, size, Code(expression, rows)
+        return CODE, 0, Code(expression, rows, bank=bank)
 
     def native(self, mnemonic: str, suffix: str, operand: str) -> tuple[int, Any, Any] | None:
         if suffix and suffix not in _SUFFIX:

@@ -26,6 +26,7 @@ from typing import Any
 
 from nayru_lsp.asm.arithmetic import Expression, Rules, Unknown, Wrong, compile_expression, number_text
 from nayru_lsp.asm.commands import COMMANDS
+from nayru_lsp.asm.commands_2 import command_2, finished_2, said_2
 from nayru_lsp.asm.compiled import (
     ASSIGN,
     BAD,
@@ -47,11 +48,15 @@ from nayru_lsp.asm.compiled import (
     row_size,
     split_list,
     unquoted,
+    unquoted_2,
     words_of,
 )
 from nayru_lsp.asm.expansion import REGION, UNPLACED, UNSET, Cancelled, Expansion, Fatal, Limits, Made, Write
+from nayru_lsp.asm.macros_2 import argument as argument_2
+from nayru_lsp.asm.macros_2 import read_definition
+from nayru_lsp.asm.macros_2 import template as template_2
 from nayru_lsp.asm.mapping import MappingMode, to_rom, to_snes
-from nayru_lsp.asm.prepared import folded, prepared_lines
+from nayru_lsp.asm.prepared import closed_quotes, faults_2, folded, prepared_lines
 from nayru_lsp.asm.problem import Problem, Severity
 from nayru_lsp.asm.project import Root
 from nayru_lsp.asm.syntax import Dialect
@@ -76,6 +81,7 @@ _DEFINING = re.compile(r" (\+=|:=|#=|\?=|=) ")
 _ASSIGNING = re.compile(r"(?:^| : )!\S+ (?:\+=|:=|#=|\?=|=) ")
 _SIMPLE_USE = re.compile(r"!(?:(\w+)|\{(\w+)\})?", re.ASCII)
 _NAME = re.compile(r"\w+", re.ASCII)
+_ESCAPED = re.compile("[\udc80-\udcff]")       # bytes that are no UTF-8
 _PLAIN_NAME = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
 _CONTROL_WORD = re.compile(r"(?i)(?:^|: )(?:if|elseif|else|endif|while|endwhile|for|endfor)\b")
 _MACRO_HEAD = re.compile(r"([A-Za-z_]\w*) ?\((.*)\)\Z", re.ASCII)
@@ -166,6 +172,8 @@ _IDENTITY = bytes(range(256))
 class Machine:
     """One root, one execution; `Environment` of its expressions."""
 
+    dropped = _Drop
+
     def __init__(self, root: Root, read: Read, base_image: bytes, tick: Callable[[], None] | None,
                  limits: Limits) -> None:
         self.root = root
@@ -177,6 +185,7 @@ class Machine:
         self.base_image = base_image
         self.compilers: dict[tuple[str, Rules], Compiler] = {}
         self.prepared: dict[str, _Lines | None] = {}
+        self.faults: dict[str, list[tuple[int, str, str]]] = {}     # 2.0: what is wrong with a file as it is read
         self.binaries: dict[str, bytes | None] = {}
         self.inactive: dict[str, tuple[tuple[str, bool], ...]] = {}
         self.templates: dict[str, tuple[str, ...] | None] = {}
@@ -240,8 +249,9 @@ class Machine:
         self.poisoned: set[str] = set()
         self.pc_stack: list[tuple[int, int, int, int, str, int, int, int]] = []
         self.base_stack: list[int] = []
-        self.table: list[int] | None = None         # None: each character stands for itself
-        self.tables: list[list[int] | None] = []
+        # None: each character stands for itself; a dictionary in 2.0, where any code point can be in it
+        self.table: list[int] | dict[int, int] | None = None
+        self.tables: list[list[int] | dict[int, int] | None] = []
         self.fill_with = b"\0" * 12
         self.pad_with = b"\0" * 12
         self.optimize_bank = -1
@@ -257,6 +267,11 @@ class Machine:
         self.struct_back: tuple[Any, ...] = ()
         self.block: tuple[int, str, int] | None = None      # spcblock: address of its size, namespace outside, entry
         self.included_once: set[str] = set()
+        self.defining = 0           # 2.0: definitions of macros around the line that is looked at
+        self.struct_names: set[str] = set()
+        self.warning_places: list[int] = []         # of `warnings push`
+        self.free_settings: dict[str, int] = {}
+        self.prot_end = UNSET
         self.next_region = UNPLACED
         self.free_number = 1
         self.free_id = 0
@@ -314,6 +329,8 @@ class Machine:
         if self.block is not None:
             self.problem("missing_endspcblock", "this spcblock is not closed: add `endspcblock`", self.block[2])
         self.end_freespace()
+        if self.modern:
+            finished_2(self)
 
     def wrong_guess(self) -> bool:
         """Was any size taken from a label that came later, and would be another now?"""
@@ -349,8 +366,14 @@ class Machine:
     def source(self, path: str) -> _Lines | None:
         if path not in self.prepared:
             data = self.read(path)
-            self.prepared[path] = None if data is None else _Lines(prepared_lines(
-                data.decode("utf-8", "surrogateescape"), self.dialect))
+            text = "" if data is None else data.decode("utf-8", "surrogateescape")
+            if self.modern and data is not None:
+                if not text.isascii() and _ESCAPED.search(text):
+                    text = ""
+                    self.faults[path] = [(0, "invalid_utf8", "this file is not UTF-8: Asar 2.0 reads nothing else")]
+                else:
+                    self.faults[path] = faults_2(text)
+            self.prepared[path] = None if data is None else _Lines(prepared_lines(text, self.dialect))
         return self.prepared[path]
 
     def found(self, name: str, from_path: str) -> list[str]:
@@ -373,6 +396,8 @@ class Machine:
             if number is None:
                 number = self.file_number[one] = len(self.out.files)
                 self.out.files.append(one)
+                for row, code, message in self.faults.get(one, ()):
+                    self.problem(code, message, number << 24 | row)
             call = self.frames[-1].call if self.frames else 0
             self.push(_Frame(lines, number, 0, call, self.frames[-1].macro if self.frames else None, self.numif))
             if self.frames[-1].macro is not None:
@@ -394,8 +419,12 @@ class Machine:
         if self.repeat != 1:
             self.repeat = 1
         if self.numif != frame.conditions:
-            self.problem("unclosed_if", "this file or macro ends inside an `if`: add `endif`",
-                         self.loops[self.numif - 1].place if self.numif - 1 in self.loops else None)
+            if self.modern and frame.macro is not None:
+                self.problem("unclosed_if", "the macro has an `if` without `endif`, or the other way round",
+                             self.out.call_table[frame.call][1])
+            else:
+                self.problem("unclosed_if", "this file or macro ends inside an `if`: add `endif`",
+                             self.loops[self.numif - 1].place if self.numif - 1 in self.loops else None)
             self.numif = self.numtrue = frame.conditions
             if self.unsure is not None and self.unsure > self.numif:
                 self.end_unsure()
@@ -499,7 +528,7 @@ class Machine:
                     if kind == COMMAND:
                         frame.at = at
                         self.command(block)
-                        if len(frames) != depth:
+                        if len(frames) != depth or frame.at != at:
                             break
                     elif kind == ASSIGN:
                         self.assign(block[2], block[3])
@@ -579,6 +608,11 @@ class Machine:
                     return ()
             if len(text) > self.limits.text:
                 raise self.drop("nayru_limit", f"this line expands to more than {self.limits.text:,} characters")
+        if macro is not None and self.modern:
+            if macro.variadic and "sizeof(...)" in text:
+                text = text.replace("sizeof(...)", str(len(frame.arguments) - len(macro.parameters) + 1))
+            if not closed_quotes(text):
+                raise self.drop("mismatched_quotes", 'a quote is not closed in what this line becomes')
         return self.compiler.line(text)
 
     def rows(self, frame: _Frame) -> tuple[Block, ...]:
@@ -662,7 +696,7 @@ class Machine:
             else:
                 value = self.argument(macro, arguments, part[0])
             if value[:1] == '"':
-                bare = unquoted(value)
+                bare = unquoted_2(value) if self.modern else unquoted(value)
                 value = value if bare is None else bare
             texts.append(value)
         out = "".join(texts)
@@ -674,6 +708,8 @@ class Machine:
 
     def template(self, macro: _Macro, text: str) -> tuple[Any, ...]:
         """Literal texts, indexes of arguments, and ``(name,)`` where a name is to be worked out at each call."""
+        if self.modern:
+            return template_2(macro, text)
         parts: list[Any] = []
         at = 0
         if macro.variadic and "sizeof(...)" in text:
@@ -693,6 +729,8 @@ class Machine:
         return tuple(parts)
 
     def argument(self, macro: _Macro, arguments: tuple[str, ...], name: str) -> str:
+        if self.modern:
+            return argument_2(self, macro, arguments, name)
         if name == "sizeof(...)":
             return str(len(arguments) - len(macro.parameters) + 1)
         if "!" in name:
@@ -725,7 +763,8 @@ class Machine:
             for part in parts:
                 if name:
                     value = defines.get(part)
-                    if value is None or "!" in value or "\\" in value:
+                    if value is None or "!" in value or "\\" in value or (
+                            self.modern and ('"' in value or "'" in value)):
                         break
                     texts.append(value)
                 else:
@@ -745,10 +784,16 @@ class Machine:
             match = _USE.search(text, at)
             if match is None:
                 out.append(text[at:])
+                if self.modern and not closed_quotes(whole := "".join(out)):
+                    self.problem("mismatched_quotes", f"a quote is not closed in what this becomes: {whole[:100]}")
+                    out.clear()
                 return
             start = match.start()
             out.append(text[at:start])
             at = match.end()
+            if self.defining and match.group() != "!":
+                out.append(match.group())       # not yet
+                continue
             if match.group() != "!":
                 if match.group() == "\\\\" and self.modern and "!" not in text:
                     out.append("\\\\")
@@ -756,8 +801,17 @@ class Machine:
                     out.append(match.group()[1])
                 continue
             first = start == 0 or text[max(0, start - 3):start] == " : "
-            while self.modern and at < end and text[at] == "^":
-                at += 1
+            if self.modern:
+                level = at
+                while at < end and text[at] == "^":
+                    at += 1
+                level = at - level
+                if level > self.defining:
+                    raise self.drop("invalid_depth_resolve", f"there are only {self.defining} macros around this: `!"
+                                                             f"{'^' * level}` asks for one further out")
+                if level < self.defining:
+                    out.append(text[start:at])
+                    continue
             if at < end and text[at] == "{":
                 close, deep = at + 1, 1
                 while close < end and deep:
@@ -770,7 +824,6 @@ class Machine:
                     inner: list[str] = []
                     self.resolve_into(inner, name, depth + 1)
                     name = "".join(inner)
-                name = name.lstrip("^") if self.modern else name
                 at = close
                 if _NAME.fullmatch(name) is None:
                     raise self.drop("invalid_define_name", f"`{name}` is no name for a define")
@@ -826,7 +879,8 @@ class Machine:
             raise self.drop("broken_define_declaration", 'something stands behind the value: put it in quotes ("...")')
         if name in self.builtin:
             raise self.drop("overriding_builtin_define", f"`!{name}` belongs to Asar")
-        value = folded(value)
+        if not self.modern:
+            value = folded(value)
         if operator == "+=":
             if name not in self.defines:
                 raise self.drop("define_not_found", f"`!{name}` is not defined here")
@@ -867,6 +921,9 @@ class Machine:
     def define_macro(self, frame: _Frame, text: str) -> None:
         """Take the body of a macro, up to its `endmacro`."""
         lines, first = frame.lines, frame.index
+        if self.modern:
+            self.define_macro_2(frame, text)
+            return
         known = lines.macros.get(first)
         if known is not None and frame.macro is None:
             macro, frame.index = known
@@ -878,6 +935,22 @@ class Machine:
         if macro.name in self.macros:
             raise self.drop("macro_redefined", f"the macro `{macro.name}` is defined twice")
         self.macros[macro.name] = macro
+
+    def define_macro_2(self, frame: _Frame, text: str) -> None:
+        lines, first = frame.lines, frame.index
+        known = lines.macros.get(first)
+        if known is not None and frame.macro is None and known[0].name not in self.macros:
+            macro, frame.index = known
+            macro.file, macro.row = frame.file, frame.row + first
+            self.macros[macro.name] = macro
+            return
+        name, parameters, body, end, fixed = read_definition(self, frame, folded(self.resolved(text))[6:])
+        frame.index = end
+        if name:
+            macro = self.macros[name] = _Macro(name, parameters, parameters[-1:] == ("...",), frame.file,
+                                               frame.row + first, _Lines(body))
+            if fixed and "!" not in text:
+                lines.macros[first] = (macro, end)
 
     def new_macro(self, frame: _Frame, text: str) -> _Macro:
         lines, first = frame.lines, frame.index
@@ -917,7 +990,8 @@ class Machine:
             raise self.drop("macro_not_found", f"there is no macro `{name}`")
         wanted = len(macro.parameters)
         if len(arguments) < wanted - 1 if macro.variadic else len(arguments) != wanted:
-            raise self.drop("macro_wrong_num_params", f"`{name}` takes {wanted - macro.variadic} arguments")
+            raise self.drop("macro_wrong_min_params" if macro.variadic else "macro_wrong_num_params",
+                            f"`{name}` takes {wanted - macro.variadic} arguments{' or more' * macro.variadic}")
         self.calls_made += 1
         if self.calls_made > self.limits.calls:
             self.problem("nayru_limit", f"cut after {self.limits.calls:,} macro calls")
@@ -1019,8 +1093,25 @@ class Machine:
         if static:
             self.static.add(name)
 
+    def forward(self, expression: Expression) -> bool:
+        """Does it use a label that comes later?"""
+        for written in expression.names:
+            if written.lstrip("?")[0] == "+":
+                return True
+            key = self.key(_without_index(written))
+            if key not in self.now and self.space + key not in self.now:
+                return True
+        return False
+
+    def wanted(self, written: str) -> None:
+        """A label that must be there in the end."""
+        self.deferred.append((["assert", f"1|{written}"], self.captured((written,)), self.place, self.pos, self.real))
+
     def assign(self, name: str, expression: Expression) -> None:
-        if not self.is_static(expression):
+        if self.modern and self.forward(expression):
+            raise self.drop("label_forward", "this label must be defined above")
+        static = self.is_static(expression)
+        if not static and not self.modern:
             raise self.drop("label_cross_assignment", "a label cannot be set from another label that is not fixed")
         try:
             value = expression.integer(self) & 0xFFFFFF
@@ -1032,7 +1123,7 @@ class Machine:
             if frame.macro is None:
                 raise self.drop("macro_label_outside_of_macro", f"`{name}` stands outside of a macro")
             name = f":macro_{frame.macro_id}_{name[1:]}"
-        self.set_label(self.space + name, value, True)
+        self.set_label(self.space + name, value, static)
 
     def looked_up(self, key: str) -> str | None:
         """The full name of a known label: in the namespace, else global."""
@@ -1095,11 +1186,11 @@ class Machine:
         if name in ("snestopc", "pctosnes"):
             number = int(arguments[0])
             found = to_rom(self.mode, number) if name == "snestopc" else to_snes(self.mode, number)
-            if found is None:
-                    raise Wrong("snes_address_doesnt_map_to_rom",
-                            f"${number:06X} shows no ROM in {self.mode}")
-            return found
+            return -1 if found is None else found
         if name in ("sizeof", "objectsize"):
+            if self.modern and arguments[0] == "...":
+                raise Wrong("macro_not_varadic" if self.place >> 40 else "vararg_sizeof_nomacro",
+                            "only a macro that takes `...` has a sizeof(...)")
             struct = self.structs.get(str(arguments[0]))
             if struct is None:
                 raise Wrong("struct_not_found", f"there is no struct `{arguments[0]}`")
@@ -1149,12 +1240,26 @@ class Machine:
 
     def data_size(self, name: str) -> int:
         """Bytes from a label to the one that follows it."""
+        if self.modern:
+            return self.data_size_2(name)
         found = self.looked_up(self.key(name))
         if found is None:
             raise Wrong("label_not_found", f"there is no label `{name}`")
         position = self.labels[found]
         later = [value for value in self.labels.values() if value > position]
         return min(later, default=position) - position if later else 0xFFFFFF
+
+    def data_size_2(self, name: str) -> int:
+        """Bytes to the label that was made after this one; names are whole ones here, whatever the namespace."""
+        if name not in self.labels:
+            raise Wrong("label_not_found", f"there is no label `{name}`")
+        position = self.labels[name]
+        names = iter(self.now)
+        following = next((next(names, None) for one in names if one == name), None)
+        end = 0xFFFFFF if following is None else self.labels[following]
+        if (end ^ position) >> REGION:
+            raise Unknown(f"the place of `{name}` is not known")
+        return end - position
 
     def binary(self, name: str) -> bytes | None:
         from_path = self.out.files[self.frames[-1].file] if self.frames else self.root.path
@@ -1193,10 +1298,15 @@ class Machine:
             if not size:
                 expression = obj.expression
                 keys = tuple([self.key(_without_index(name)) for name in expression.names])
+                back = self.optimize_bank
+                if obj.bank is not None:
+                    self.optimize_bank = obj.bank
                 width = self.chosen_width(keys, max(expression.literal_width, 2 if expression.calls else 0))
+                self.optimize_bank = back
                 opcode = obj.opcode(width)
                 if opcode is None:
-                    raise self.drop("unknown_command", f"{obj.fixed.mnemonic} takes no operand of {width} bytes here")
+                    raise self.drop("bad_access_width" if self.modern else "unknown_command",
+                                    f"{obj.fixed.mnemonic} takes no operand of {width} bytes here")
                 size = opcode.size
                 if obj.scoped or self.space:
                     return size, (obj, opcode, self.captured(expression.names))
@@ -1237,7 +1347,7 @@ class Machine:
 
     def with_table(self, obj: Any) -> Any:
         """Character literals through the character table as it is now."""
-        table = dict(enumerate(self.table or ()))
+        table = self.table if isinstance(self.table, dict) else dict(enumerate(self.table or ()))
 
         def seen(one: Expression) -> Expression:
             return compile_expression(one.text, self.rules, table) if one.characters else one
@@ -1245,7 +1355,8 @@ class Machine:
         if type(obj) is Data:
             return Data(obj.unit, tuple(seen(item) if type(item) is Expression else item for item in obj.items))
         if type(obj) is Code:
-            return Code(seen(obj.expression), obj.by_width, obj.second and seen(obj.second), obj.branch)
+            return Code(seen(obj.expression), obj.by_width, obj.second and seen(obj.second), obj.branch,
+                        target=obj.target, bank=obj.bank)
         return Foreign(obj.form, tuple(seen(one) for one in obj.expressions))
 
     def with_strings(self, data: Data) -> Any:
@@ -1257,7 +1368,9 @@ class Machine:
                 items.append(item)
                 continue
             codes = [ord(letter) for letter in item] if self.modern else list(item.encode("utf-8", "surrogateescape"))
-            if self.table is not None:
+            if isinstance(self.table, dict):
+                codes = [self.table.get(code, code) for code in codes]
+            elif self.table is not None:
                 codes = [self.table[code] if code < 256 else code for code in codes]
             items.append(b"".join(pack(code, data.unit) for code in codes))
         if all(isinstance(item, bytes) for item in items):
@@ -1270,7 +1383,8 @@ class Machine:
     def chosen_width(self, keys: tuple[str, ...], literal: int) -> int:
         """Bytes of an operand; a guess where a label is not there yet."""
         how = self.how()
-        width = self.width_of(keys, literal, self.pos, how)
+        position = self.real if self.free_id and self.modern else self.pos      # in freespace also under a `base`
+        width = self.width_of(keys, literal, position, how)
         if not self.final:
             labels, space = self.labels, self.space
             for key in keys:
@@ -1383,9 +1497,15 @@ class Machine:
         else:
             if frame.fake:
                 frame.fake -= 1
-            if self.numif <= frame.conditions:
+            if self.numif <= (0 if self.modern else frame.conditions):
                 raise Wrong("misplaced_endif", f"there is no `{word[3:]}` for this `{word}`")
             loop = self.loops.get(self.numif - 1)
+            if self.modern and loop is not None:
+                if word != "end" + loop.kind:
+                    raise Wrong("misplaced_endif", f"what is open here is closed by `end{loop.kind}`")
+                if loop.kind == "for" and more:
+                    self.problem("bad_single_line_for", "nothing stands behind `endfor` on its line")
+                    loop.again = False
             self.close_condition()
             if loop is not None and loop.kind != "if" and loop.again:
                 if loop.kind == "for":
@@ -1414,6 +1534,10 @@ class Machine:
             return
         self.else_done[self.numif] = False
         if word == "for":
+            if self.modern and frame.at > 1:
+                self.numif -= 1
+                frame.online = False
+                raise Wrong("bad_single_line_for", "`for` is the first on its line")
             self.turn(loop, words, going_on)
             return
         try:
@@ -1448,7 +1572,7 @@ class Machine:
     def turn(self, loop: _Loop, words: list[str], going_on: bool) -> None:
         if not going_on:
             text = " ".join(words[1:])
-            match = re.match(r"(\w+) = (.+)\Z", text, re.ASCII)
+            match = re.match(r"(\w+) *= *(.+)\Z" if self.modern else r"(\w+) = (.+)\Z", text, re.ASCII)
             ends = match.group(2).split("..", 1) if match is not None else []
             if match is None or len(ends) != 2:
                 raise self.drop("broken_for_loop", "write `for name = first..end`")
@@ -1504,7 +1628,7 @@ class Machine:
     def condition(self, words: list[str], word: str) -> bool:
         """Does it hold? 1.91 reads words (``a == b && c``), 2.0 one expression."""
         if not words:
-            raise self.drop("broken_conditional", f"`{word}` needs a condition")
+            raise self.drop("broken_command" if self.modern else "broken_conditional", f"`{word}` needs a condition")
         if self.modern:
             expression = self.compiler.expression(" ".join(words))
             if word != "assert" and not self.is_static(expression):
@@ -1558,6 +1682,11 @@ class Machine:
             self.scope, self.place, self.pos, self.real = scope, place, pos, real
             parts = split_list(" ".join(words[1:]))
             try:
+                if words[0].lower() != "assert":
+                    said = said_2(self, words)
+                    if words[0].lower() == "error":
+                        self.problem("error_command", f"the source says: {said}")
+                    continue
                 if not self.condition(parts[:1] if self.modern else words_of(parts[0]), "assert"):
                     said = "".join(text for part in parts[1:] if (text := unquoted(part)) is not None and '"' in part)
                     self.problem("assertion_failed", f"the assertion does not hold{': ' + said if said else ''}")
@@ -1573,6 +1702,9 @@ class Machine:
         name, words = block[2], block[3]
         if self.repeat != 1:
             self.repeat = 1
+        if self.modern:
+            command_2(self, name, words)
+            return
         handler = COMMANDS.get(name)
         if handler is None:
             if name in ("{", "}") and len(words) == 1:
@@ -1646,7 +1778,9 @@ class Machine:
                 self.region = position >> REGION
                 value = op.expression.integer(self)
                 size = op.branch
-                if op.expression.names:
+                if self.modern:
+                    value = _branch_2(op, value, position & 0xFFFFFF)
+                elif op.expression.names:
                     value -= (position & 0xFFFFFF) + 1 + size
                     if not -(1 << 8 * size - 1) <= value < 1 << 8 * size - 1:
                         raise Wrong("relative_branch_out_of_bounds", f"the target is {value:+,} bytes away")
@@ -1692,6 +1826,21 @@ def label_width(value: int, position: int, for_bank: int, dp: str, address: str,
     if region or position >> REGION:
         return 3 if (value ^ position) >> REGION else 2
     return 3 if (value ^ position) & 0xFF0000 else 2
+
+
+def _branch_2(op: Code, value: int, position: int) -> int:
+    """What a branch of 2.0 holds: it may go on in its bank from the other end, and a displacement is no negative
+    number."""
+    size = op.branch
+    if op.target == "a" or (not op.target and (op.expression.names or not {"pc", "realbase"}.isdisjoint(
+            op.expression.calls))):
+        value_16 = (value - position - 1 - size + 0x8000 & 0xFFFF) - 0x8000
+        if (value ^ position) & ~0xFFFF or (size == 1 and not -0x80 <= value_16 <= 0x7F):
+            raise Wrong("relative_branch_out_of_bounds", f"the target is {value_16:+,} bytes away")
+        return value_16
+    if value & ~((1 << 8 * size) - 1):
+        raise Wrong("relative_branch_out_of_bounds", f"{value:,} is no displacement: write `.a` for an address")
+    return value
 
 
 def _without_index(name: str) -> str:

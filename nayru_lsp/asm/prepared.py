@@ -12,6 +12,7 @@ from nayru_lsp.asm.syntax import Dialect
 
 _QUOTED = re.compile(r'''"[^"\n]*"|\'(?:\'\'|[^'\n])\'|["']''')
 _COMMENT = re.compile(r'''(?:[^;"']++|"[^"]*+"|'(?:''|[^'])'|["'])*+''')
+_QUOTE = re.compile(r"[\"']")
 _SPACES = re.compile(r"[ \t\r\f\v]+")
 _AFTER_COMMA = re.compile(r",[ \t]+")
 
@@ -35,6 +36,39 @@ def folded(text: str) -> str:
     return whole.strip(" ")
 
 
+def closed_quotes(text: str) -> bool:
+    """Does every quote end? A ``'`` encloses one character."""
+    if '"' not in text and "'" not in text:
+        return True
+    at = 0
+    while True:
+        match = _QUOTE.search(text, at)
+        if match is None:
+            return True
+        if match.group() == '"':
+            at = text.find('"', match.end()) + 1
+            if not at:
+                return False
+        else:
+            at = match.end() + 2
+            if text[at - 1:at] != "'":
+                return False
+
+
+def faults_2(text: str) -> list[tuple[int, str, str]]:
+    """What Asar 2.0 finds in a file before it goes through it: row, its error, a message."""
+    lines = _physical_lines(text)
+    out: list[tuple[int, str, str]] = []
+    if ";[[" in text:
+        lines, opened = _without_block_comments(lines)
+        if opened >= 0:
+            out.append((opened, "unclosed_block_comment", "this comment is never closed: add `]]`"))
+    for row, line in enumerate(lines):
+        if ('"' in line or "'" in line) and not closed_quotes(without_comment(line)):
+            out.append((row, "mismatched_quotes", 'this quote is not closed: add `"`'))
+    return out
+
+
 def without_comment(line: str) -> str:
     """The line up to its first ``;`` outside quotes. An unclosed quote hides every ``;`` behind it."""
     if ";" not in line:
@@ -48,14 +82,10 @@ def without_comment(line: str) -> str:
 
 def prepared_lines(text: str, dialect: Dialect = Dialect.ASAR_1) -> list[str]:
     """``text`` as Asar would go through it. A NUL ends the text, as it does for Asar."""
-    at = text.find("\0")
-    if at >= 0:
-        text = text[:at]
-    if text.startswith("\ufeff"):
-        text = text[1:]
-    lines = text.split("\n")
-    if dialect is Dialect.ASAR_2 and ";[[" in text:
-        lines = _without_block_comments(lines)
+    lines = _physical_lines(text)
+    modern = dialect is Dialect.ASAR_2
+    if modern and ";[[" in text:
+        lines, _ = _without_block_comments(lines)
     out: list[str] = []
     add = out.append
     comma = False       # the last line that held anything ended in a comma: this one belongs to it
@@ -65,7 +95,7 @@ def prepared_lines(text: str, dialect: Dialect = Dialect.ASAR_1) -> list[str]:
         if ";" in line:
             line = without_comment(line)
         if '"' in line or "'" in line:
-            line = folded(line)
+            line = "" if modern and not closed_quotes(line) else folded(line)
         else:
             line = " ".join(line.split())
             if ", " in line:
@@ -88,8 +118,14 @@ def prepared_lines(text: str, dialect: Dialect = Dialect.ASAR_1) -> list[str]:
     return out
 
 
-def _without_block_comments(lines: list[str]) -> list[str]:
-    """2.0: what stands behind a ``]]`` is glued to the line where the comment began."""
+def _physical_lines(text: str) -> list[str]:
+    at = text.find("\0")
+    return (text if at < 0 else text[:at]).removeprefix("\ufeff").split("\n")
+
+
+def _without_block_comments(lines: list[str]) -> tuple[list[str], int]:
+    """2.0: what stands behind a ``]]`` is glued to the line where the comment began. Gives also the row where one began
+    that never ends, or -1."""
     out: list[str] = []
     opened = -1
     for line in lines:
@@ -115,4 +151,4 @@ def _without_block_comments(lines: list[str]) -> list[str]:
                 break
             line = code + rest[end + 2:]
         out[row] = line
-    return out
+    return out, opened
