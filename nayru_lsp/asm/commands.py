@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from nayru_lsp.asm.arithmetic import Unknown, Wrong
 from nayru_lsp.asm.compiled import CODE, REST, Data, pack, split_list, unquoted
 from nayru_lsp.asm.expansion import REGION, UNPLACED, UNSET, Fatal
-from nayru_lsp.asm.mapping import MappingMode, to_rom
+from nayru_lsp.asm.freespace import Event, Wanted
+from nayru_lsp.asm.mapping import SA1_BANKS, MappingMode, to_rom
 
 if TYPE_CHECKING:
     from nayru_lsp.asm.expand import Machine
@@ -47,6 +48,9 @@ def _outside_block(m: Machine) -> None:
 
 def _org(m: Machine, words: list[str]) -> None:
     _words(m, words, 1)
+    if m.inline:
+        _inline_org(m, _number(m, words[1], True))
+        return
     _outside_block(m)
     m.end_freespace()
     try:
@@ -62,6 +66,8 @@ def _org(m: Machine, words: list[str]) -> None:
 
 def _base(m: Machine, words: list[str]) -> None:
     _words(m, words, 1)
+    if m.inline:
+        raise m.drop("spc700_inline_no_base", "`base` cannot stand in code of `arch spc700-inline`")
     if words[1].lower() == "off":
         m.pos, m.origin = m.real, m.real_origin
         return
@@ -106,6 +112,9 @@ def _pullbase(m: Machine, words: list[str]) -> None:
 
 def _skip(m: Machine, words: list[str]) -> None:
     amount = _amount(m, words)
+    if m.inline and len(words) == 2:
+        _inline_org(m, m.pos + amount)
+        return
     if m.pos < 0:
         m.without_org()
     m.step(amount)
@@ -130,7 +139,7 @@ def _amount(m: Machine, words: list[str]) -> int:
         alignment = _number(m, " ".join(words[2:]), True)
         if alignment < 1 or alignment & (alignment - 1) or alignment > 0x800000:
             raise m.drop("invalid_alignment", "an alignment is a power of two")
-        if m.pos >> REGION:
+        if m.pos >> REGION >= UNPLACED:
             raise Unknown("an alignment in a place that is not known")
         return -(m.pos - offset) & (alignment - 1)
     _words(m, words, 1)
@@ -144,9 +153,9 @@ def _pad(m: Machine, words: list[str]) -> None:
             else Unknown("a `pad` in a place that is not known")
     target = _number(m, words[1])
     if target > m.real:
-        end, start = to_rom(m.mode, target), to_rom(m.mode, m.real)
+        end, start = to_rom(m.mode, target, m.sa1_banks), to_rom(m.mode, m.real, m.sa1_banks)
         if end is None and target & 0xFFFF == 0:
-            last = to_rom(m.mode, target - 1)
+            last = to_rom(m.mode, target - 1, m.sa1_banks)
             end = None if last is None else last + 1
         if end is None or start is None:
             raise m.drop("snes_address_doesnt_map_to_rom", f"${target:06X} shows no ROM")
@@ -172,17 +181,27 @@ def _padbyte(m: Machine, words: list[str]) -> None:
 
 def _mapper(m: Machine, words: list[str]) -> None:
     _outside_block(m)
+    banks = SA1_BANKS
+    if len(words) > 1:
+        if len(words) > 2 or words[0].lower() != "sa1rom" or not re.fullmatch("[0-9](?:,[0-9]){3}", words[1]):
+            raise m.drop("invalid_mapper", "write `sa1rom 0,1,2,3` with the megabytes that the SA-1 shows")
+        banks = tuple(int(digit) for digit in words[1].split(","))
+    if words[0].lower() == "sa1rom":
+        m.sa1_banks = banks
     m.mode = MappingMode(words[0].lower())
-    m.modes.append((len(m.out._objects), m.mode))
+    m.modes.append((len(m.out._objects), m.mode, m.sa1_banks))
 
 
 def _arch(m: Machine, words: list[str]) -> None:
     _words(m, words, 1)
     _outside_block(m)
     arch = words[1].lower()
+    if m.inline:
+        _inline_end(m)
     if arch == "spc700-raw":
         m.mode = MappingMode.NOROM
-        m.modes.append((len(m.out._objects), m.mode))
+        m.modes.append((len(m.out._objects), m.mode, m.sa1_banks))
+    m.inline = arch == "spc700-inline"
     if arch in ("65816", "spc700", "superfx", "spc700-raw", "spc700-inline"):
         m.arch = "spc700" if arch.startswith("spc700") else arch
         m.compiler = m.compiler_of()
@@ -265,9 +284,41 @@ def _incbin(m: Machine, words: list[str]) -> None:
     if not 0 <= start <= end <= len(data):
         raise m.drop("file_offset_out_of_bounds", f"{bare} has {len(data):,} bytes only")
     if len(words) == 4:
-        raise Unknown("incbin to another place")
-    if end > start:
+        _incbin_elsewhere(m, words, data[start:end])
+    elif end > start:
         m.write(data[start:end], end - start)
+
+
+def _incbin_elsewhere(m: Machine, words: list[str], data: bytes) -> None:
+    """1.91: ``incbin "file" -> address``, or to a place in freespace that gets a label."""
+    name = words[3]
+    if words[2] != "->" or m.modern:
+        raise m.drop("broken_incbin", "write `incbin \"file\" -> address`")
+    if not _PLAIN_NAME.match(name):
+        target = _number(m, name, True)
+        if to_rom(m.mode, target, m.sa1_banks) is None:
+            raise m.drop("snes_address_doesnt_map_to_rom", f"${target & 0xFFFFFF:06X} shows no ROM")
+        m.put(data, target)
+        return
+    number = _next_block(m)
+    if m.free is None:
+        m.out.places[name] = m.place
+        raise Unknown("freespace: its place is found when the patch is applied")
+    free, image, mapping = m.free, m.free.image, m.mapping()
+    if len(data) > 0x10000:
+        raise m.drop("incbin_64kb_limit", f"{len(data):,} bytes do not fit into one bank")
+    if not m.final:
+        m.placed = True
+        image.source = m.place
+        at = image.place(Wanted(len(data), False, borders=False), mapping, m.free_byte)
+        if at >= 0:
+            free.places[number] = mapping.snes(at)
+            image.write(at, b"\xFF" * len(data))
+    place = free.places.get(number)
+    if place is None:
+        raise m.drop("no_freespace", f"there is no room for {len(data):,} bytes")
+    m.set_label(name, number << REGION | place, False)
+    m.put(data, number << REGION | place)
 
 
 def _old_range(m: Machine, text: str) -> tuple[int, int]:
@@ -326,7 +377,7 @@ def _function(m: Machine, words: list[str]) -> None:
     names = tuple(part.strip() for part in match.group(2).split(","))
     if not all(_PLAIN_NAME.match(one) for one in names):
         raise m.drop("broken_function_declaration", "a function needs parameters, each of them a name")
-    m.functions[match.group(1)] = (names, " ".join(words[3:]))
+    m.set_function(match.group(1), names, " ".join(words[3:]))
 
 
 def _undef(m: Machine, words: list[str]) -> None:
@@ -375,10 +426,11 @@ def _pullns(m: Machine, words: list[str]) -> None:
 
 def _global(m: Machine, words: list[str]) -> None:
     name = words[1] if len(words) == 2 else ""
-    if not re.match(r"[A-Za-z_][\w.]*:\Z", name, re.ASCII):
+    if not re.match(r"#?[A-Za-z_][\w.]*:\Z", name, re.ASCII) or m.in_struct:
         raise m.drop("invalid_global_label", "write `global name:`")
-    m.sub[:] = [name[:-1]]
-    m.set_label(name[:-1], None, False)
+    if name[0] != "#":
+        m.sub[:] = [name[:-1]]
+    m.set_label(name.strip("#:"), None, False)
 
 
 def _optimize(m: Machine, words: list[str]) -> None:
@@ -386,8 +438,10 @@ def _optimize(m: Machine, words: list[str]) -> None:
     which, what = words[1].lower(), words[2].lower()
     if which == "dp" and what in ("none", "ram", "always"):
         m.optimize_dp = what
+        m.optimized |= 1
     elif which == "address" and what in ("default", "ram", "mirrors"):
         m.optimize_address = what
+        m.optimized |= 2
     else:
         raise m.drop("bad_optimize", "write `optimize dp none|ram|always` or `optimize address default|ram|mirrors`")
 
@@ -426,6 +480,8 @@ def _rep(m: Machine, words: list[str]) -> None:
 def _warnpc(m: Machine, words: list[str]) -> None:
     _words(m, words, 1)
     if m.pos >> REGION:
+        if m.free_id:
+            raise m.drop("warnpc_in_freespace", "`warnpc` cannot stand in freespace")
         return
     most = _number(m, words[1])
     if m.pos > most:
@@ -441,6 +497,16 @@ def _rest(m: Machine, words: list[str]) -> None:
     """What stands behind `arch` on its line is read by the rules of the new processor."""
     frame = m.frames[-1]
     frame.blocks, frame.at = m.compiler.line(words[0]), 0
+
+
+def _warnings(m: Machine, words: list[str]) -> None:
+    what = [word.lower() for word in words[1:]]
+    if what == ["push"]:
+        m.warnings_pushed += 1
+    elif what == ["pull"]:
+        if not m.warnings_pushed:
+            raise m.drop("pullwarnings_without_pushwarnings", "there is no `warnings push` for this `warnings pull`")
+        m.warnings_pushed -= 1
 
 
 def _nothing(m: Machine, words: list[str]) -> None:
@@ -483,10 +549,10 @@ def _endstruct(m: Machine, words: list[str]) -> None:
     if alignment < 1:
         raise m.drop("alignment_too_small", "an alignment is at least 1")
     size = -(-(m.pos - m.struct_base) // alignment) * alignment
-    m.structs[m.in_struct] = (size, size, m.pos, m.struct_static)
+    m.set_struct(m.in_struct, (size, size, m.pos, m.struct_static))
     parent = m.structs.get(m.struct_parent)
     if parent is not None:
-        m.structs[m.struct_parent] = (parent[0], max(parent[1], parent[0] + size), parent[2], parent[3])
+        m.set_struct(m.struct_parent, (parent[0], max(parent[1], parent[0] + size), parent[2], parent[3]))
     m.pos, m.origin, m.real, m.real_origin, m.optimize_bank, _ = m.struct_back
     m.in_struct = m.struct_parent = ""
 
@@ -516,35 +582,152 @@ def _endspcblock(m: Machine, words: list[str]) -> None:
     if len(words) == 3 and words[1] == "execute":
         m.write(bytes(2), 2)
         entry = m.compiler.expression(words[2])
-        m.write((Data(2, (entry,)), None, m.captured(entry.names)), 2)
-    m.block, m.space = None, outside
+        m.write((Data(2, (entry,)), None, m.captured(entry.names, entry.calls)), 2)
+    elif len(words) == 1 and m.entry is not None:
+        m.write(bytes(2), 2)
+        m.write(m.entry, 2)
+    m.block, m.space, m.entry = None, outside, None
     m.arch = "65816"
     m.compiler = m.compiler_of()
 
 
+def _startpos(m: Machine, words: list[str]) -> None:
+    """1.91: the old way to say where the sound processor goes on."""
+    _words(m, words, 1)
+    if m.block is None and not m.inline:
+        raise m.drop("startpos_without_spcblock", "`startpos` belongs into an spcblock")
+    entry = m.compiler.expression(words[1])
+    m.entry = (Data(2, (entry,)), None, m.captured(entry.names, entry.calls))
+
+
+def _inline_org(m: Machine, target: int) -> None:
+    """`arch spc700-inline`: each `org` begins a block with its size and address before it."""
+    _inline_size(m)
+    if target & ~0xFFFF:
+        raise m.drop("snes_address_out_of_bounds", "the sound processor has addresses of 16 bits")
+    m.inline_head = len(m.out._objects)
+    m.write(bytes(2), 2)
+    m.write(pack(target, 2), 2)
+    m.pos = m.origin = target
+
+
+def _inline_size(m: Machine) -> None:
+    if m.inline_head >= 0:
+        m.out._objects[m.inline_head] = pack(m.pos - m.origin, 2)
+    m.inline_head = -1
+
+
+def _inline_end(m: Machine) -> None:
+    _inline_size(m)
+    m.write(bytes(2), 2)
+    m.write(m.entry or bytes(2), 2)
+    m.inline, m.entry = False, None
+
+
 # --- freespace ---------------------------------------------------------------------------------------------------
+
+def _next_block(m: Machine) -> int:
+    if m.free_number > 125 and not m.modern:
+        m.problem("freespace_limit_reached", "Asar knows 125 blocks in freespace at most")
+        raise Fatal
+    m.free_number += 1
+    return m.free_number - 1
+
+
+def _freespacebyte(m: Machine, words: list[str]) -> None:
+    _words(m, words, 1)
+    m.free_byte = _number(m, words[1], True) & 0xFF
+
+
+def _wanted(m: Machine, words: list[str]) -> tuple[Wanted, set[str]]:
+    """1.91: what a block asks for (its size is not known yet), and the words among its options."""
+    refusal = "write `freecode` or `freedata`, with static, align or cleaned behind it"
+    options = words[1].lower().split(",") if len(words) > 1 else []
+    ram = {"freecode": ["ram"], "freedata": ["noram"]}.get(words[0].lower(), [])
+    seen: set[str] = set()
+    free = m.free_byte
+    for option in ram + options:
+        option = {"fixed": "static"}.get(option, option)
+        if option in ("ram", "noram", "static", "align", "cleaned"):
+            kind = "ram" if option == "noram" else option
+            if kind in seen:
+                raise m.drop("invalid_freespace_request", refusal)
+            seen |= {kind, option}
+        else:
+            free = _number(m, option) & 0xFF
+    if "ram" not in seen or len(words) > 2:
+        raise m.drop("invalid_freespace_request", refusal)
+    if m.mode is MappingMode.NOROM:
+        raise m.drop("no_freespace_norom", "`norom` has no freespace")
+    return Wanted(0, "noram" not in seen, "align" in seen, free), seen
+
+
+def _place(m: Machine, words: list[str]) -> None:
+    """A block in freespace where there is an image: its length comes from the first pass, its place from the second."""
+    wanted, options = _wanted(m, words)
+    m.end_freespace()
+    number = _next_block(m)
+    free, mapping, fixed = m.free, m.mapping(), "static" in options
+    assert free is not None
+    free.free[number] = wanted.free
+    m.free_code = wanted.code
+    m.placing = not m.final
+    m.placed = True
+    place = 0x8000
+    if m.final:
+        place = free.old_places.get(number, -2) if fixed else 0
+        if place < 0:
+            m.pos = m.real = m.origin = m.real_origin = UNSET
+            raise m.drop("static_freespace_autoclean", "a static block needs an `autoclean` above it that leads here")
+        if not place:
+            free.image.source = m.place
+            size = free.lengths.get(number, 0)
+            place = mapping.snes(free.image.place(wanted._replace(size=size), mapping, m.free_byte))
+        if place < 0:
+            code = "no_freespace_in_mapped_banks" if m.mode is MappingMode.SA1ROM else "no_freespace"
+            m.problem(code, f"there is no room for {free.lengths.get(number, 0):,} bytes")
+            raise Fatal
+        free.places[number] = place
+        free.events.append(Event(m.place, mapping, number))
+    if fixed:
+        free.fixed.add(number)
+    m.free_id = number
+    m.free_start = m.pos = m.real = m.origin = m.real_origin = number << REGION | place
+
 
 def _freespace(m: Machine, words: list[str]) -> None:
     _outside_block(m)
-    m.end_freespace()
-    options = {part.strip().lower() for part in " ".join(words[1:]).split(",")}
-    name = words[0].lower()
-    m.free_code = name == "freecode" or (name == "freespace" and "ram" in options) or (
-        name == "segment" and "noram" not in options)
-    m.free_id = m.free_number
-    m.free_number += 1
+    if m.free is not None:
+        _place(m, words)
+    else:
+        if not m.modern:
+            _wanted(m, words)
+        m.end_freespace()
+        options = {part.strip().lower() for part in " ".join(words[1:]).split(",")}
+        name = words[0].lower()
+        m.free_code = name == "freecode" or (name == "freespace" and "ram" in options) or (
+            name == "segment" and "noram" not in options)
+        m.free_id = _next_block(m)
+        m.unknown("freespace: its place is found when the patch is applied")
+        m.free_start = m.pos
     m.optimize_bank = -1
-    m.unknown("freespace: its place is found when the patch is applied")
-    m.free_start = m.pos
+    m.head, m.head_used = len(m.out._objects), False
 
 
 def _autoclean(m: Machine, words: list[str]) -> None:
+    _outside_block(m)
     if len(words) == 2:
+        if m.free is not None and not m.final:
+            m.free.image.source = m.place
+            m.free.image.remove(_number(m, words[1]), m.free_byte, m.mapping())
+            m.placed = True
         return
     if len(words) != 3:
         raise m.drop("broken_autoclean", "write `autoclean JSL label`")
     word = words[1].lower().removesuffix(".l")
     target = m.compiler.expression(words[2])
+    if not m.modern:
+        _clean(m, word, words[2])
     opcode = {"jsl": 0x22, "jml": 0x5C, "dl": None}.get(word, -1)
     if opcode == -1:
         made = m.compiler.instruction(words[1:]) if m.modern else None
@@ -558,13 +741,40 @@ def _autoclean(m: Machine, words: list[str]) -> None:
     m.write((Data(3, (target,)), None, m.captured(target.names)), 3)
 
 
+def _clean(m: Machine, word: str, name: str) -> None:
+    """1.91: what `autoclean` checks, and does to the image."""
+    if m.pos < 0 or (m.pos >> REGION and m.free_id):
+        raise m.drop("autoclean_in_freespace", "`autoclean` cannot stand in freespace")
+    if m.compiler.expression(name).names != (name,):
+        raise m.drop("label_not_found", f"`{name}` is no label")
+    if word not in ("jsl", "jml", "dl") or m.free is None or m.pos >> REGION:
+        return
+    key = m.key(name)
+    label = m.space + key if m.space + key in m.labels else key
+    if m.final:
+        m.free.events.append(Event(m.place, m.mapping(), label=label, data=word == "dl"))
+    opcode = {"jsl": 0x22, "jml": 0x5C}.get(word)
+    m.placing = not m.final
+    m.placed = True
+    m.free.image.source = m.place
+    m.free.clean(m.pos, opcode, m.labels.get(label, -1) >> REGION & 0xFF, m.mapping(), m.free_number, m.final)
+
+
 def _prot(m: Machine, words: list[str]) -> None:
+    _outside_block(m)
     names = split_list(words[1]) if len(words) == 2 else []
+    if m.head != len(m.out._objects):
+        raise m.drop("prot_not_at_freespace_start", "`prot` has to be the first thing in freespace")
+    if m.head_used:
+        m.step(-5)              # the end of the one before is written over
+    if len(names) * 3 > 255:
+        raise m.drop("prot_too_many_entries", "one `prot` holds 85 labels at most")
     m.write(b"PROT" + bytes([len(names) * 3 & 0xFF]), 5)
     for name in names:
         target = m.compiler.expression(name)
         m.write((Data(3, (target,)), None, m.captured(target.names)), 3)
     m.write(b"STOP\0", 5)
+    m.head, m.head_used = len(m.out._objects), True
 
 
 COMMANDS: dict[str, Callable[[Machine, list[str]], None]] = {
@@ -581,10 +791,10 @@ COMMANDS: dict[str, Callable[[Machine, list[str]], None]] = {
     "endstruct": _endstruct, "spcblock": _spcblock, "endspcblock": _endspcblock,
     "freespace": _freespace, "freecode": _freespace, "freedata": _freespace,
     "segment": _freespace, "autoclean": _autoclean, "autoclear": _autoclean,
-    "prot": _prot, REST: _rest,
+    "prot": _prot, REST: _rest, "freespacebyte": _freespacebyte, "warnings": _warnings, "startpos": _startpos,
     **dict.fromkeys(("fillbyte", "fillword", "filllong", "filldword"), _fillbyte),
     **dict.fromkeys(("padbyte", "padword", "padlong", "paddword"), _padbyte),
     **dict.fromkeys(("lorom", "hirom", "exlorom", "exhirom", "sfxrom", "norom", "fullsa1rom", "sa1rom"), _mapper),
-    **dict.fromkeys("print warn warnings freespacebyte freespace_settings reset header fastrom startpos xkas".split(),
+    **dict.fromkeys("print warn freespace_settings reset header fastrom xkas".split(),
                     _nothing),
 }

@@ -604,12 +604,9 @@ def _warnings(m: Machine, words: list[str]) -> None:
         return
     if len(words) == 3 or what not in ("push", "pull"):
         raise m.drop("broken_command", "write `warnings push`, `pull`, `enable W...` or `disable W...`")
-    if what == "pull" and not m.warning_places:
+    if what == "pull" and not m.warnings_pushed:
         raise m.drop("pullwarnings_without_pushwarnings", "there is no `warnings push` for this `warnings pull`")
-    if what == "push":
-        m.warning_places.append(m.place)
-    else:
-        m.warning_places.pop()
+    m.warnings_pushed += 1 if what == "push" else -1
 
 
 def _reset(m: Machine, words: list[str]) -> None:
@@ -632,9 +629,17 @@ def _repeated(m: Machine, words: list[str]) -> None:
         m.write(words[0].encode("latin-1") * count, count)
 
 
-def finished_2(m: Machine) -> None:
-    for place in m.warning_places:
-        m.problem("pushwarnings_without_pullwarnings", "a `warnings push` has no `warnings pull`", place)
+def moving_2(m: Machine) -> None:
+    """Asar has three passes. Where the size of an operand would be another one once more, it refuses the label behind."""
+    for keys, literal, used, position, how in m.guesses:
+        if m.width_of(keys, literal, position, how) != used:
+            behind = [(value, name) for name, value in m.labels.items()
+                      if value > position and not (value ^ position) >> REGION and name not in m.static]
+            if behind:
+                name = min(behind)[1]
+                m.problem("label_ambiguous", f"`{name}` would move again: the width of an operand before it depends on "
+                                             "where it lies", m.now[name])
+            return
 
 
 _WORDS = {

@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nayru_lsp.asm import spc700, superfx
-from nayru_lsp.asm.arithmetic import Expression, Rules, compile_expression
+from nayru_lsp.asm.arithmetic import OUTSIDE, PURE_2, Expression, Rules, compile_expression
 from nayru_lsp.asm.encode import select
 from nayru_lsp.asm.isa import MNEMONICS, AddressingMode, Opcode
 from nayru_lsp.asm.native_2 import MNEMONICS_2
@@ -134,19 +134,21 @@ def blocks_of_text(line: str) -> list[str]:
 
 
 def scoped(expression: Expression) -> bool:
-    """Does it hold a name whose meaning depends on where it stands (``.sub``, ``+``, ``?x``), not on the namespace?"""
-    return any(name[0] in ".?+-" for name in expression.names)
+    """Does it hold a name or a function whose meaning depends on where it stands (``.sub``, ``+``, ``?x``, ``pc()``),
+    not on the namespace?"""
+    return any(name[0] in ".?+-" for name in expression.names) or not PURE_2.keys() >= set(expression.calls)
 
 
 class Code:
     """One instruction of the 65816 whose operand waits for values."""
 
-    __slots__ = ("bank", "branch", "by_width", "expression", "fixed", "scoped", "second", "target")
+    __slots__ = ("asks", "bank", "branch", "by_width", "expression", "fixed", "scoped", "second", "target")
 
     def __init__(self, expression: Expression, by_width: tuple[Opcode | None, ...],
-                 second: Expression | None = None, branch: int = 0, target: str = "",
+                 second: Expression | None = None, branch: int = 0, asks: bool = True, target: str = "",
                  bank: int | None = None) -> None:
         self.expression = expression
+        self.asks = asks and second is None         # no suffix: Asar asks for the widths of the labels, needed or not
         self.by_width = by_width        # for an operand of 1, 2 and 3 bytes
         self.fixed = next((one for one in by_width if one is not None), None)
         self.scoped = scoped(expression) or (second is not None and scoped(second))
@@ -220,22 +222,34 @@ def row_data(row: str) -> bytes:
 
 
 class Rows:
-    """Neighbouring rows of plain numbers, ``lines[first:end]``; their bytes are made when somebody asks."""
+    """Neighbouring rows of plain numbers that end before line ``end``; their bytes are made when somebody asks."""
 
-    __slots__ = ("end", "first", "lines", "size")
+    __slots__ = ("end", "lines", "size")
 
-    def __init__(self, lines: list[str], first: int, end: int, size: int) -> None:
+    def __init__(self, lines: list[str], end: int, size: int) -> None:
         self.lines = lines
-        self.first = first
         self.end = end
         self.size = size
 
     def data(self) -> bytes:
-        return b"".join([row_data(row) for row in self.lines[self.first:self.end] if row])
+        return b"".join([row_data(row) for row in self.lines if row])
 
 
 def pack(value: int, size: int) -> bytes:
     return (value & (1 << 8 * size) - 1).to_bytes(size, "little")
+
+
+class Words(list[str]):
+    """The words behind ``if`` or ``while``. What they gave is remembered where nothing outside of them has a say."""
+
+    __slots__ = ("calls", "holds", "pure", "version")
+
+    def __init__(self, words: Sequence[str]) -> None:
+        super().__init__(words)
+        self.pure = True
+        self.calls: tuple[str, ...] = ()
+        self.version = 0
+        self.holds = False
 
 
 class Compiler:
@@ -328,6 +342,8 @@ class Compiler:
         if lower in _CONTROLS or lower == "assert":
             if modern and len(words) > 1 and (lower[:3] == "end" or lower == "else"):
                 return BAD, "unknown_command", f"nothing stands behind `{lower}`: put it on its own line"
+            if lower in ("if", "while", "elseif"):
+                return CONTROL, lower, self.words(words)
             return CONTROL, lower, words
         if len(words) == 3 and words[1] == "=":
             if _CHARACTER.match(first):
@@ -342,6 +358,15 @@ class Compiler:
         if not modern and (code := self.instruction(words)) is not None:
             return code
         return COMMAND, lower, words
+
+    def words(self, words: list[str]) -> Words:
+        """The words of a condition, and whether anything outside of them has a say."""
+        out = Words(words[1:])
+        for text in [" ".join(out)] if self.dialect is Dialect.ASAR_2 else out:
+            expression = self.expression(text)
+            out.pure = out.pure and not expression.names and OUTSIDE.keys().isdisjoint(expression.calls)
+            out.calls += expression.calls
+        return out
 
     def data(self, unit: int, text: str) -> tuple[int, Any, Any]:
         items: list[Expression | str] = []
@@ -497,7 +522,7 @@ class Compiler:
         branch = _BRANCHES.get(opcode.mode, 0)
         code = Code(expression, by_width, branch=branch)
         if suffix or branch:
-            return CODE, int(opcode.size), self._settled(code, opcode)
+            return CODE, int(opcode.size), self._settled(code, opcode, not suffix)
         if not expression.names and not expression.calls:
             known = code.opcode(max(1, expression.literal_width))
             if known is None:
@@ -507,10 +532,10 @@ class Compiler:
             return CODE, int(opcode.size), code
         return CODE, 0, code
 
-    def _settled(self, code: Code, opcode: Opcode) -> Code | bytes:
+    def _settled(self, code: Code, opcode: Opcode, asks: bool = True) -> Code | bytes:
         constant = code.expression.constant
         if constant is None or code.branch or code.expression.characters:
-            return Code(code.expression, (opcode,) * 3, branch=code.branch)
+            return Code(code.expression, (opcode,) * 3, branch=code.branch, asks=asks)
         size = int(opcode.size)
         return bytes([opcode.value]) + pack(int(constant), size - 1)
 
@@ -531,7 +556,7 @@ class Compiler:
         if mnemonic in _SIGNATURES:
             if width > 1 or (not width and max(1, expression.literal_width) != 1 and not expression.names):
                 return None
-            return CODE, 2, self._settled(Code(expression, (opcode,) * 3), _sized(opcode, 2))
+            return CODE, 2, self._settled(Code(expression, (opcode,) * 3), _sized(opcode, 2), not suffix)
         if not width:
             if _BANK_TAKEN.match(inner):
                 width = 1
@@ -540,7 +565,7 @@ class Compiler:
             else:
                 width = max(1, expression.literal_width)
         sized = _sized(opcode, 2 if width == 1 else 3)
-        return CODE, int(sized.size), self._settled(Code(expression, (sized,) * 3), sized)
+        return CODE, int(sized.size), self._settled(Code(expression, (sized,) * 3), sized, not suffix)
 
 
 def _sized(opcode: Opcode, size: int) -> Opcode:

@@ -15,18 +15,19 @@ One long file on purpose: it is one machine, whose state every line may change; 
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 import re
 from array import array
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from nayru_lsp.asm.arithmetic import Expression, Rules, Unknown, Wrong, compile_expression, number_text
+from nayru_lsp.asm.arithmetic import PURE, PURE_2, Expression, Rules, Unknown, Wrong, compile_expression, number_text
 from nayru_lsp.asm.commands import COMMANDS
-from nayru_lsp.asm.commands_2 import command_2, finished_2, said_2
+from nayru_lsp.asm.commands_2 import command_2, moving_2, said_2
 from nayru_lsp.asm.compiled import (
     ASSIGN,
     BAD,
@@ -42,6 +43,7 @@ from nayru_lsp.asm.compiled import (
     Data,
     Foreign,
     Rows,
+    Words,
     blocks_of_text,
     pack,
     row_data,
@@ -52,10 +54,11 @@ from nayru_lsp.asm.compiled import (
     words_of,
 )
 from nayru_lsp.asm.expansion import REGION, UNPLACED, UNSET, Cancelled, Expansion, Fatal, Limits, Made, Write
+from nayru_lsp.asm.freespace import Freespace, Mapping
 from nayru_lsp.asm.macros_2 import argument as argument_2
 from nayru_lsp.asm.macros_2 import read_definition
 from nayru_lsp.asm.macros_2 import template as template_2
-from nayru_lsp.asm.mapping import MappingMode, to_rom, to_snes
+from nayru_lsp.asm.mapping import SA1_BANKS, MappingMode, to_rom, to_snes
 from nayru_lsp.asm.prepared import closed_quotes, faults_2, folded, prepared_lines
 from nayru_lsp.asm.problem import Problem, Severity
 from nayru_lsp.asm.project import Root
@@ -67,6 +70,8 @@ __all__ = ["Cancelled", "Expansion", "Limits", "Machine", "Made", "Write", "run"
 Read = Callable[[str], bytes | None]
 
 MAX_PASSES = 4
+_versions = itertools.count(1)
+
 TICK = 4_096            # lines between two calls of ``tick``
 MAX_TEMPLATES = 100_000
 
@@ -109,7 +114,8 @@ class _Macro:
     file: int
     row: int                    # of the line `macro`
     lines: _Lines
-    templates: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    nested: tuple[int, ...] = ()            # rows behind ``row`` where 1.91 finds a macro inside this one
+    templates: dict[str, tuple[Any, ...]] = field(default_factory=dict, compare=False)
 
 
 @dataclass(slots=True)
@@ -140,12 +146,17 @@ class _Frame:
     fake: int = 0
     single: int = 0             # Asar's tracker of for loops: only the first block of a line may hold one
     online: bool = True         # does a condition of this very line hold (``if x : y``)
+    border: int = 1 << 31       # the next line at which `Live` wants to be asked
     jump: int = -1              # the line to go on with behind this one: back to the head of a loop
     arguments: tuple[str, ...] = ()
     macro_id: int = -1
     labels: list[str] = field(default_factory=list)             # ?sub label parents
-    plus: Counter[int] = field(default_factory=Counter)
-    minus: Counter[int] = field(default_factory=Counter)
+    signs: tuple[Counter[int], Counter[int]] | None = None      # how many ?+ and ?- there were, by depth
+
+    def signed(self, sign: str) -> Counter[int]:
+        if self.signs is None:
+            self.signs = (Counter(), Counter())
+        return self.signs[sign == "-"]
 
 
 def run(root: Root, read: Read, base_image: bytes = b"", tick: Callable[[], None] | None = None,
@@ -158,11 +169,12 @@ def run(root: Root, read: Read, base_image: bytes = b"", tick: Callable[[], None
 class _Scope:
     """What names mean where an expression stands, kept until all labels have their values."""
 
-    __slots__ = ("keys", "space")
+    __slots__ = ("defines", "keys", "space")
 
-    def __init__(self, keys: dict[str, str], space: str) -> None:
+    def __init__(self, keys: dict[str, str], space: str, defines: frozenset[str] | None = None) -> None:
         self.keys = keys
         self.space = space
+        self.defines = defines      # those there are, where somebody asks
 
 
 _TOP = _Scope({}, "")
@@ -187,7 +199,7 @@ class Machine:
         self.prepared: dict[str, _Lines | None] = {}
         self.faults: dict[str, list[tuple[int, str, str]]] = {}     # 2.0: what is wrong with a file as it is read
         self.binaries: dict[str, bytes | None] = {}
-        self.inactive: dict[str, tuple[tuple[str, bool], ...]] = {}
+        self.inactive: dict[str, tuple[Block, ...]] = {}
         self.templates: dict[str, tuple[str, ...] | None] = {}
         self.labels: dict[str, int] = {}
         self.static: set[str] = set()
@@ -197,23 +209,46 @@ class Machine:
         self.out = Expansion()
         self.scope = _TOP
         self.region = -1            # of the branch that is being evaluated
+        self.mode = MappingMode.LOROM
+        self.problems: list[Problem] = []
+        self.placing = False        # another pass is needed: this one gave the lengths of what is to be placed
+        self.placed = False         # something was sought in the image
+        self.stopped = False        # by an error, before the end
 
-    def expansion(self) -> Expansion:
-        for number in range(MAX_PASSES):
+    def expansion(self, again: bool = False) -> Expansion:
+        """Execute. ``again``: with the labels of the time before, which nearly always spares a pass."""
+        self.total = 0
+        first = 1 if again and not self.placed else 0
+        for number in range(first, MAX_PASSES):
+            before = dict(self.labels) if number else {}
+            earlier = self.problems if number > first else []
             self.start(number)
+            self.stopped = True
             with suppress(Fatal):
                 self.go()
+                self.stopped = False
+            self.placing = self.placing and not self.stopped
             self.finish()
-            if number and not self.placing:
+            structs, self.structs = self.structs, dict(self.struct_log)
+            if number:
+                for name in self.labels.keys() - self.now.keys():
+                    del self.labels[name]
+            if self.stopped and self.placed:        # no further pass; what the first one found is told all the same
+                self.problems = [*earlier, *(one for one in self.problems if one not in earlier)]
                 break
-            if not self.wrong_guess():
+            if number > first or first == 0:
+                if (number and not self.placing) or not self.wrong_guess():
+                    break
+            elif self.labels == before and self.structs == structs and not self.placing and not self.wrong_guess():
                 break
+        if self.modern and self.pass_number and not self.placing:
+            moving_2(self)
         out = self.out
         out.values, out.passes, out.lines = self.labels, self.pass_number + 1, self.total
         out.mapping_mode, out.defines = self.mode, self.defines
         out.structs = {name: (size, whole) for name, (size, whole, _, _) in self.structs.items()}
         out.macros = {name: (out.files[macro.file], macro.row, macro.parameters) for name, macro in self.macros.items()}
-        out.problems = tuple(self.problems)
+        out.problems, out.reasons = tuple(self.problems), Counter(self.reason_log)
         out._machine = self
         return out
 
@@ -230,6 +265,7 @@ class Machine:
         self.final = number > 0     # Asar would know every label by now
         self.arch = "65816"
         self.mode = MappingMode.LOROM
+        self.sa1_banks = SA1_BANKS
         self.rules = Rules(self.dialect, self.priority, not self.priority)
         self.compiler = self.compiler_of()
         self.pos = self.real = self.origin = self.real_origin = UNSET
@@ -240,8 +276,11 @@ class Machine:
         self.sub: list[str] = []
         self.plus: Counter[int] = Counter()
         self.minus: Counter[int] = Counter()
+        self.shape_reads: set[str] = set()          # labels that were looked up while the program was placed
         self.macros: dict[str, _Macro] = {}
         self.functions: dict[str, tuple[tuple[str, ...], str]] = {}
+        self.functions_version = next(_versions)    # of all machines: what a condition gave is true under one version
+        self.impure: set[str] = set()               # user functions that look at anything but their arguments
         self.defines: dict[str, str] = {"assembler": "asar", "assembler_ver": "20000" if self.modern else "10901"}
         self.builtin = frozenset(self.defines) | ({"assembler_time"} if self.modern else frozenset())
         for name, value in self.root.defines:
@@ -269,7 +308,6 @@ class Machine:
         self.included_once: set[str] = set()
         self.defining = 0           # 2.0: definitions of macros around the line that is looked at
         self.struct_names: set[str] = set()
-        self.warning_places: list[int] = []         # of `warnings push`
         self.free_settings: dict[str, int] = {}
         self.prot_end = UNSET
         self.next_region = UNPLACED
@@ -278,7 +316,14 @@ class Machine:
         self.free_start = 0
         self.free_extra = 0
         self.free_code = False
-        self.free_lengths: dict[int, int] = getattr(self, "free_lengths", {})
+        self.free_byte = 0
+        self.head = -1              # number of the write that would be the first of a freespace block
+        self.head_used = False      # it is a `prot`
+        self.optimized = 0          # 1: `optimize dp` was there, 2: `optimize address`
+        self.warnings_pushed = 0
+        self.inline = False         # `arch spc700-inline`
+        self.inline_head = -1       # the write that holds the size of its block
+        self.entry: Any = None      # what `startpos` names
         self.repeat = 1
         self.numif = self.numtrue = 0
         self.else_done: dict[int, bool] = {}
@@ -289,7 +334,11 @@ class Machine:
         self.unsure_matters = False
         self.calls_made = 0
         self.guesses: list[tuple[tuple[str, ...], int, int, int, tuple[Any, ...]]] = []
-        self.problems: list[Problem] = []
+        self.problems = []
+        self.struct_log: list[tuple[str, tuple[int, int, int, bool]]] = []
+        self.reason_log: list[str] = []             # why something is not known
+        self.label_log: list[str] = []              # in the order in which they were set
+        self.last_mark: dict[int, int] = {}
         self.deferred: list[tuple[list[str], _Scope, int, int, int]] = []   # assertions: words, scope, place, pos, real
         self.frames: list[_Frame] = []
         self.file_number: dict[str, int] = {}
@@ -297,11 +346,15 @@ class Machine:
         self.written = 0
         out = self.out = Expansion()
         out._machine = self
-        self.modes: list[tuple[int, MappingMode]] = []
+        self.modes = out._modes
         self.now: dict[str, int] = out.places
         if number == 0:
             self.labels = {}
             self.static = set()
+            self.placed = False
+            self.free = Freespace(self.base_image) if self.base_image and not self.modern else None
+        if self.free is not None:
+            self.free.events.clear()
 
     def compiler_of(self) -> Compiler:
         key = (self.arch, self.rules)
@@ -311,12 +364,11 @@ class Machine:
         return found
 
     def go(self) -> None:
-        if self.root.prelude:
-            self.enter_file(self.root.prelude, "")
-            self.loop()
         if not self.enter_file(self.root.path, ""):
             self.problem("failed_to_open_file", f"{self.root.path} cannot be read")
             return
+        if self.root.prelude and not self.enter_file(self.root.prelude, ""):     # gone through first
+            self.problem("failed_to_open_file", f"{self.root.prelude} cannot be read")
         self.loop()
 
     def finish(self) -> None:
@@ -328,9 +380,15 @@ class Machine:
             self.problem("pushns_without_pullns", "a `pushns` has no `pullns`")
         if self.block is not None:
             self.problem("missing_endspcblock", "this spcblock is not closed: add `endspcblock`", self.block[2])
+        if self.inline:
+            COMMANDS["arch"](self, ["arch", "65816"])       # closes the last block of the sound processor's
+        if self.warnings_pushed:
+            self.problem("pushwarnings_without_pullwarnings", "a `warnings push` has no `warnings pull`")
         self.end_freespace()
-        if self.modern:
-            finished_2(self)
+        if self.free is not None and not self.placing and not self.stopped:
+            for code, message, place in self.free.finish(self.labels):
+                self.problem(code, message, place)
+            self.out._image = self.free.image.writes
 
     def wrong_guess(self) -> bool:
         """Was any size taken from a label that came later, and would be another now?"""
@@ -344,7 +402,7 @@ class Machine:
     # --- problems ----------------------------------------------------------------------------------------------------
 
     def problem(self, code: str, message: str, place: int | None = None, severity: Severity = Severity.ERROR) -> None:
-        if len(self.problems) >= self.limits.problems:
+        if len(self.problems) >= self.limits.problems and code != "nayru_limit":
             return
         place = self.place if place is None else place
         path = self.out.files[place >> 24 & 0xFFFF] if self.out.files else self.root.path
@@ -355,9 +413,12 @@ class Machine:
         self.problem(code, message)
         return _Drop()
 
+    def mapping(self) -> Mapping:
+        return Mapping(self.mode, self.sa1_banks)
+
     def unknown(self, reason: str) -> None:
         """What follows has no known place until the next `org`."""
-        self.out.reasons[reason] += 1
+        self.reason_log.append(reason)
         self.next_region += 1
         self.pos = self.real = self.origin = self.real_origin = self.next_region << REGION | 0x8000
 
@@ -396,15 +457,20 @@ class Machine:
             if number is None:
                 number = self.file_number[one] = len(self.out.files)
                 self.out.files.append(one)
-                for row, code, message in self.faults.get(one, ()):
+            for row, code, message in self.faults.get(one, ()):
+                if not any(told.span.start == row and told.path == one and told.code == "E" + code
+                           for told in self.problems):
                     self.problem(code, message, number << 24 | row)
             call = self.frames[-1].call if self.frames else 0
             self.push(_Frame(lines, number, 0, call, self.frames[-1].macro if self.frames else None, self.numif))
-            if self.frames[-1].macro is not None:
+            if self.frames[-1].macro is None:
+                self.frames[-1].border = self.first_border
+            else:
                 outer = self.frames[-2]
                 frame = self.frames[-1]
                 frame.arguments, frame.macro_id, frame.labels = outer.arguments, outer.macro_id, outer.labels
-                frame.plus, frame.minus = outer.plus, outer.minus
+                outer.signed("+")
+                frame.signs = outer.signs
             return True
         return False
 
@@ -425,14 +491,23 @@ class Machine:
             else:
                 self.problem("unclosed_if", "this file or macro ends inside an `if`: add `endif`",
                              self.loops[self.numif - 1].place if self.numif - 1 in self.loops else None)
+            for level in range(frame.conditions, self.numif):
+                self.loops.pop(level, None)
+                self.else_done.pop(level + 1, None)
             self.numif = self.numtrue = frame.conditions
             if self.unsure is not None and self.unsure > self.numif:
                 self.end_unsure()
 
+    first_border = 1 << 31      # `Live` wants to be asked at every file and from there on
+
+    def at_border(self, frame: _Frame, index: int) -> bool:
+        """A line of a file at which `Live` may stop; True ends the loop."""
+        return False
+
     def loop(self) -> None:
         """Go through all frames; the hot path of the whole."""
         frames = self.frames
-        bottom = len(frames) - 1
+        bottom = 0
         out = self.out
         add_object, add_at, add_real = out._objects.append, out._at.append, out._real.append
         add_place, add_size = out._place.append, out._sizes.append
@@ -460,6 +535,8 @@ class Machine:
                     if index >= count:
                         self.leave()
                         break
+                    if index >= frame.border and self.at_border(frame, index):
+                        return
                     frame.index = index
                     frame.online = True
                     self.place = base + index
@@ -558,18 +635,10 @@ class Machine:
             return index
         nexts = lines.controls
         if nexts is None:
-            nexts = array("I", bytes(4 * (len(lines) + 1)))
-            last = len(lines)
-            nexts[last] = last
-            search = _CONTROL_WORD.search
-            for row in range(last - 1, -1, -1):
-                if lines[row] and search(lines[row]):
-                    last = row
-                nexts[row] = last
-            lines.controls = nexts
+            nexts = lines.controls = _control_lines(lines, self.modern)
         found = nexts[index] if index < len(lines) else index
         if frame.macro is None and found > index:
-            self.out._skipped.setdefault(frame.file, []).append((frame.row + index, frame.row + found))
+            self.out._skipped.append((frame.file, index, found))
         return found
 
     def fetch(self, frame: _Frame, text: str) -> tuple[Block, ...]:
@@ -579,11 +648,9 @@ class Machine:
         macro = frame.macro
         if macro is None:
             log = len(self.out.define_log)
-            marks = self.out.define_marks.get(frame.file)
-            if marks is None:
-                self.out.define_marks[frame.file] = [(frame.index, log)]
-            elif marks[-1][1] != log:
-                marks.append((frame.index, log))
+            if self.last_mark.get(frame.file) != log:
+                self.last_mark[frame.file] = log
+                self.out._marks.append((frame.file, frame.index, log))
             if text[0] in "dD" and DATA_ROW.match(text) and self.cross and not self.half:
                 return self.rows(frame)
         elif "<" in text or macro.variadic:
@@ -620,17 +687,17 @@ class Machine:
         lines, first = frame.lines, frame.index
         runs = lines.runs
         found = runs.get(first)
-        if found is None:
+        if found is None or found.end > frame.border:
             match = DATA_ROW.match
             end, size, last = first, 0, first
-            for end in range(first, len(lines)):
+            for end in range(first, min(len(lines), frame.border)):
                 row = lines[end]
                 if row:
                     if not match(row):
                         break
                     size += row_size(row)
                     last = end
-            found = runs[first] = Rows(lines, first, last + 1, size)
+            found = runs[first] = Rows(lines[first:last + 1], last + 1, size)
         if self.repeat != 1 or (self.pos >= 0 and (self.pos + found.size - 1 ^ self.pos) & 0xFF0000):
             return (((), CODE, row_size(lines[first]), lines[first]),)  # the row that leaves the bank is to be named
         frame.index = found.end - 1
@@ -639,22 +706,13 @@ class Machine:
     def skipped_line(self, frame: _Frame, text: str) -> tuple[Block, ...]:
         found = self.inactive.get(text)
         if found is None:
-            words = []
-            if _CONTROL_WORD.search(text):
-                parts = [part for part in blocks_of_text(text) if part]
-                for number, part in enumerate(parts):
-                    pieces = words_of(part)
-                    if pieces and _CONTROL_WORD.match(pieces[0]):
-                        words.append((part, number < len(parts) - 1))
-            found = self.inactive[text] = tuple(words)
+            found = self.inactive[text] = tuple(
+                [((), CONTROL, words_of(part)[0].lower(), (part, more)) for part, more in _control_parts(text)])
         if frame.macro is None:
-            row = frame.row + frame.index
-            self.out._skipped.setdefault(frame.file, []).append((row, row + 1))
+            self.out._skipped.append((frame.file, frame.index, frame.index + 1))
         if self.unsure is not None:
             self.look_at_unsure(text)
-        if not found:
-            return ()
-        return tuple([((), CONTROL, words_of(part)[0].lower(), (part, more)) for part, more in found])
+        return found
 
     def look_at_unsure(self, text: str) -> None:
         """A branch that may or may not be taken: what would it change?"""
@@ -671,7 +729,7 @@ class Machine:
             self.unsure_matters = False
             self.unknown(self.unsure_reason)
         else:
-            self.out.reasons[self.unsure_reason] += 1
+            self.reason_log.append(self.unsure_reason)
 
     # --- text --------------------------------------------------------------------------------------------------------
 
@@ -932,6 +990,8 @@ class Machine:
             macro = self.new_macro(frame, text)
             if frame.macro is None:
                 lines.macros[first] = (macro, frame.index)
+        for row in macro.nested:
+            self.problem("nested_macro_definition", "a macro cannot be defined inside another", self.place + row)
         if macro.name in self.macros:
             raise self.drop("macro_redefined", f"the macro `{macro.name}` is defined twice")
         self.macros[macro.name] = macro
@@ -955,14 +1015,14 @@ class Machine:
     def new_macro(self, frame: _Frame, text: str) -> _Macro:
         lines, first = frame.lines, frame.index
         index, deep = first + 1, 1
+        nested: list[int] = []
         count = len(lines)
         while index < count:
             line = lines[index]
             start = line[:6].lower()
             if start == "macro ":
                 if not self.modern:
-                    self.problem("nested_macro_definition", "a macro cannot be defined inside another",
-                                 self.place - first + index)
+                    nested.append(index - first)
                 else:
                     deep += 1
             elif start == "endmac" and line.lower() == "endmacro":
@@ -982,7 +1042,7 @@ class Machine:
                 "..." in names[:-1]):
             raise self.drop("broken_macro_declaration", "a parameter of this macro is no name, or there twice")
         return _Macro(match.group(1), names, bool(names) and names[-1] == "...", frame.file, frame.row + first,
-                      _Lines(lines[first + 1:index]))
+                      _Lines(lines[first + 1:index]), tuple(nested))
 
     def call_macro(self, name: str, arguments: tuple[str, ...]) -> None:
         macro = self.macros.get(name)
@@ -999,7 +1059,7 @@ class Machine:
         table = self.out.call_table
         table.append((self.place >> 40, self.place))
         self.push(_Frame(macro.lines, macro.file, macro.row + 1, len(table) - 1, macro, self.numif,
-                         arguments=arguments, macro_id=self.calls_made - 1))
+                         arguments=arguments, macro_id=len(table) - 2))
 
     # --- labels ------------------------------------------------------------------------------------------------------
 
@@ -1016,7 +1076,7 @@ class Machine:
             rest = written[1:]
             if rest[:1] in ("+", "-"):
                 depth = len(rest)
-                count = (frame.plus if rest[0] == "+" else frame.minus)[depth]
+                count = frame.signed(rest[0])[depth]
                 return f":macro_{frame.macro_id}_{'pos' if rest[0] == '+' else 'neg'}_{depth}_{count}"
             if rest.startswith("."):
                 return self.sub_key(rest, frame.labels)
@@ -1046,7 +1106,7 @@ class Machine:
             if macro and frame.macro is None:
                 raise Wrong("macro_label_outside_of_macro", f"`{written}` stands outside of a macro")
             depth = len(written) - macro
-            counts = (frame.plus if macro else self.plus) if sign == "+" else (frame.minus if macro else self.minus)
+            counts = frame.signed(sign) if macro else self.plus if sign == "+" else self.minus
             if sign == "-":
                 counts[depth] += 1
             name = self.key(written)
@@ -1089,17 +1149,23 @@ class Machine:
             raise self.drop("label_redefined", f"`{name}` is defined twice: also in "
                             f"{before[0].rpartition('/')[2]}, line {before[1] + 1}")
         self.now[name] = self.place
+        self.label_log.append(name)
         self.labels[name] = value
         if static:
             self.static.add(name)
+        else:
+            self.static.discard(name)
+
+    def set_struct(self, name: str, value: tuple[int, int, int, bool]) -> None:
+        self.structs[name] = value
+        self.struct_log.append((name, value))
 
     def forward(self, expression: Expression) -> bool:
         """Does it use a label that comes later?"""
         for written in expression.names:
             if written.lstrip("?")[0] == "+":
                 return True
-            key = self.key(_without_index(written))
-            if key not in self.now and self.space + key not in self.now:
+            if self.looked_up(self.key(_without_index(written))) is None:
                 return True
         return False
 
@@ -1116,7 +1182,7 @@ class Machine:
         try:
             value = expression.integer(self) & 0xFFFFFF
         except Unknown as reason:
-            self.out.reasons[str(reason)] += 1
+            self.reason_log.append(str(reason))
             value = UNPLACED << REGION
         if name[0] == "?":
             frame = self.frames[-1]
@@ -1126,12 +1192,16 @@ class Machine:
         self.set_label(self.space + name, value, static)
 
     def looked_up(self, key: str) -> str | None:
-        """The full name of a known label: in the namespace, else global."""
+        """The full name of a label that is already there: in the namespace, else global. Asar decides nothing about the
+        shape of a program by a label that comes later."""
+        now = self.now
+        self.shape_reads.add(key)
         if self.space:
             inside = self.space + key
-            if inside in self.labels:
+            self.shape_reads.add(inside)
+            if inside in now:
                 return inside
-        return key if key in self.labels else None
+        return key if key in now else None
 
     def is_static(self, expression: Expression) -> bool:
         for written in expression.names:
@@ -1166,26 +1236,34 @@ class Machine:
             raise Unknown(f"the place of `{name}` is not known")
         return (position & 0xFFFFFF) + index
 
+    def set_function(self, name: str, parameters: tuple[str, ...], body: str) -> None:
+        self.functions[name] = (parameters, body)
+        inside = self.compiler.expression(body)
+        sure = (self.functions.keys() - self.impure - {name}) | (PURE.keys() | PURE_2.keys()) - self.functions.keys()
+        if set(inside.names) <= set(parameters) and set(inside.calls) <= sure:
+            self.impure.discard(name)
+        else:
+            self.impure.add(name)
+        self.functions_version = next(_versions)
+
     def function(self, name: str) -> tuple[tuple[str, ...], str] | None:
         return self.functions.get(name)
 
     def call(self, name: str, arguments: tuple[float | int | str, ...]) -> float | int:
         name = name.lstrip("_")
         if name == "pc":
-            if self.pos < 0:
-                return 0
-            if self.pos >> REGION:
+            if self.pos >> REGION >= UNPLACED:
                 raise Unknown("pc() in a place that is not known")
-            return self.pos & 0xFFFFFF
+            return self.pos
         if name == "realbase":
-            if self.real >> REGION:
+            if self.real >> REGION >= UNPLACED:
                 raise Unknown("realbase() in a place that is not known")
-            return self.real & 0xFFFFFF
+            return self.real
         if name == "defined":
-            return int(str(arguments[0]) in self.defines)
+            return int(str(arguments[0]) in (self.defines if self.scope.defines is None else self.scope.defines))
         if name in ("snestopc", "pctosnes"):
-            number = int(arguments[0])
-            found = to_rom(self.mode, number) if name == "snestopc" else to_snes(self.mode, number)
+            convert = to_rom if name == "snestopc" else to_snes
+            found = convert(self.mode, int(arguments[0]), self.sa1_banks)
             return -1 if found is None else found
         if name in ("sizeof", "objectsize"):
             if self.modern and arguments[0] == "...":
@@ -1203,11 +1281,11 @@ class Machine:
             return int(data is not None and 0 <= int(arguments[1]) <= len(data) - width)
         if name.startswith("readfile"):
             width, data, offset = int(name[8:]), self.binary(str(arguments[0])), int(arguments[1])
+            if len(arguments) > 2 and (data is None or not 0 <= offset <= len(data) - width):
+                return _number(arguments[2])
             if data is None:
                 raise Unknown(f"{arguments[0]} is not here")
             if not 0 <= offset <= len(data) - width:
-                if len(arguments) > 2:
-                    return _number(arguments[2])
                 raise Wrong("file_offset_out_of_bounds", f"{arguments[0]} has no {width} bytes at {offset}")
             return int.from_bytes(data[offset:offset + width], "little")
         if name == "filesize":
@@ -1225,29 +1303,32 @@ class Machine:
         can = name.startswith("canread")
         digit = name[7:] if can else name[4:]
         width = int(digit) if digit else int(arguments[1])
-        if not self.base_image:
+        offset = to_rom(self.mode, int(arguments[0]), self.sa1_banks)
+        if offset is not None and not self.base_image:
             raise Unknown("depends on the base image: set base_image")
-        offset = to_rom(self.mode, int(arguments[0]))
         inside = offset is not None and offset + width <= len(self.base_image)
         if can:
             return int(inside)
+        if not inside and len(arguments) > 1:
+            return _number(arguments[1])
+        if offset is None:
+            raise Wrong("snes_address_doesnt_map_to_rom", f"${int(arguments[0]):06X} shows no ROM")
         if not inside:
-            if len(arguments) > 1:
-                return _number(arguments[1])
-            raise Wrong("snes_address_doesnt_map_to_rom", f"${int(arguments[0]):06X} is outside of the base image")
-        assert offset is not None
+            raise Wrong("snes_address_out_of_bounds", f"${int(arguments[0]):06X} is outside of the base image")
         return int.from_bytes(self.base_image[offset:offset + width], "little")
 
     def data_size(self, name: str) -> int:
-        """Bytes from a label to the one that follows it."""
+        """Bytes from a label to the one that follows it in the address space, or to its end. Full names only."""
         if self.modern:
             return self.data_size_2(name)
-        found = self.looked_up(self.key(name))
+        found = self.labels.get(name)
         if found is None:
             raise Wrong("label_not_found", f"there is no label `{name}`")
-        position = self.labels[found]
-        later = [value for value in self.labels.values() if value > position]
-        return min(later, default=position) - position if later else 0xFFFFFF
+        if found >> REGION >= UNPLACED:
+            raise Unknown(f"the place of `{name}` is not known")
+        address = found & 0xFFFFFF
+        return min((one & 0xFFFFFF for one in self.labels.values()
+                    if one >> REGION < UNPLACED and one & 0xFFFFFF > address), default=0xFFFFFF) - address
 
     def data_size_2(self, name: str) -> int:
         """Bytes to the label that was made after this one; names are whole ones here, whatever the namespace."""
@@ -1262,7 +1343,7 @@ class Machine:
         return end - position
 
     def binary(self, name: str) -> bytes | None:
-        from_path = self.out.files[self.frames[-1].file] if self.frames else self.root.path
+        from_path = self.out.files[self.place >> 24 & 0xFFFF] if self.out.files else self.root.path
         for path in self.found(name, from_path):
             if path not in self.binaries:
                 self.binaries[path] = self.read(path)
@@ -1275,7 +1356,7 @@ class Machine:
 
     # --- code --------------------------------------------------------------------------------------------------------
 
-    def captured(self, names: tuple[str, ...]) -> _Scope:
+    def captured(self, names: tuple[str, ...], calls: tuple[str, ...] = ()) -> _Scope:
         keys = {}
         for written in names:
             bare = _without_index(written)
@@ -1283,7 +1364,7 @@ class Machine:
                 keys[bare] = self.key(bare)
             except Wrong:
                 continue        # said when it is evaluated
-        return _Scope(keys, self.space)
+        return _Scope(keys, self.space, frozenset(self.defines) if "defined" in calls else None)
 
     def code(self, size: int, obj: Any) -> tuple[int, Any]:
         """What is kept of an instruction or data that waits for values: its size, and itself with its scope."""
@@ -1295,6 +1376,8 @@ class Machine:
             if type(obj) is bytes:
                 return len(obj), obj
         if kind is Code:
+            if self.free is not None and self.free_id and obj.asks:
+                self.leave_room(obj.expression, 1 if self.optimized == 3 else 2)
             if not size:
                 expression = obj.expression
                 keys = tuple([self.key(_without_index(name)) for name in expression.names])
@@ -1309,11 +1392,11 @@ class Machine:
                                     f"{obj.fixed.mnemonic} takes no operand of {width} bytes here")
                 size = opcode.size
                 if obj.scoped or self.space:
-                    return size, (obj, opcode, self.captured(expression.names))
+                    return size, (obj, opcode, self.captured(expression.names, expression.calls))
                 return size, (obj, opcode, None)
             if obj.scoped or (self.space and obj.expression.names):
                 names = obj.expression.names if obj.second is None else obj.expression.names + obj.second.names
-                return size, (obj, obj.fixed, self.captured(names))
+                return size, (obj, obj.fixed, self.captured(names, obj.expression.calls))
             return size, obj
         if kind is Data:
             if obj.strings:
@@ -1323,20 +1406,37 @@ class Machine:
                 size = sum(len(item) if type(item) is bytes else obj.unit for item in obj.items)
             if obj.scoped or self.space:
                 names = tuple([name for item in obj.items if type(item) is Expression for name in item.names])
-                if names:
-                    return size, (obj, None, self.captured(names))
+                if names or obj.scoped:
+                    calls = tuple([name for one in obj.expressions for name in one.calls])
+                    return size, (obj, None, self.captured(names, calls))
             return size, obj
         if kind is Chosen:
             return self.chosen_form(obj)
+        if self.free is not None and self.free_id and obj.form.relative:
+            self.leave_room(obj.expressions[-1], 1)
         names = tuple([name for one in obj.expressions for name in one.names])
-        if names and (obj.scoped or self.space):
+        if obj.scoped or (names and self.space):
             return size, (obj, None, self.captured(names))
         return size, obj
+
+    def leave_room(self, expression: Expression, room: int) -> None:
+        """In freespace Asar leaves ``room`` bytes for an operand with a label that it does not know (or a function,
+        which it takes for one), once for each time that it asks for its width."""
+        labels, space = self.labels, self.space
+        unknown = bool(expression.calls)
+        for name in expression.names:
+            if name.lstrip("?")[0] not in "+-":
+                key = self.key(_without_index(name))
+                unknown = unknown or not (key in labels or space + key in labels)
+        if unknown:
+            self.free_extra += room
 
     def chosen_form(self, obj: Chosen) -> tuple[int, Any]:
         def width(text: str) -> int:
             expression = self.compiler.expression(text)
             keys = tuple([self.key(_without_index(name)) for name in expression.names])
+            if self.free is not None and self.free_id:
+                self.leave_room(expression, 1)
             return max(1, self.chosen_width(keys, max(expression.literal_width, 2 if expression.calls else 0)))
 
         form = obj.read(obj.mnemonic, obj.suffix, obj.operand, width)
@@ -1385,13 +1485,7 @@ class Machine:
         how = self.how()
         position = self.real if self.free_id and self.modern else self.pos      # in freespace also under a `base`
         width = self.width_of(keys, literal, position, how)
-        if not self.final:
-            labels, space = self.labels, self.space
-            for key in keys:
-                if key not in labels and not (space and space + key in labels):
-                    self.guesses.append((keys, literal, width, self.pos, how))
-                    self.free_extra += 1
-                    break
+        self.guesses.append((keys, literal, width, position, how))
         return width
 
     def width_of(self, keys: tuple[str, ...], literal: int, position: int, how: tuple[Any, ...]) -> int:
@@ -1427,6 +1521,15 @@ class Machine:
         out._place.append(self.place)
         out._sizes.append(size)
         self.step(size)
+
+    def put(self, data: bytes, position: int) -> None:
+        """A write somewhere else, which moves nothing."""
+        here = self.pos, self.real, self.origin, self.real_origin
+        self.pos = self.real = self.origin = self.real_origin = position
+        cross, self.cross = self.cross, False
+        self.write(data, len(data))
+        self.cross = cross
+        self.pos, self.real, self.origin, self.real_origin = here
 
     def repeated(self, block: Block) -> None:
         count, self.repeat = self.repeat, 1
@@ -1514,9 +1617,13 @@ class Machine:
                     frame.jump = loop.row
 
     def close_condition(self) -> None:
+        self.else_done.pop(self.numif, None)
         if self.numif == self.numtrue:
             self.numtrue -= 1
         self.numif -= 1
+        loop = self.loops.get(self.numif)
+        if loop is not None and not (loop.kind == "for" and loop.again):
+            del self.loops[self.numif]      # what is over has no say in what follows
         if self.unsure is not None and self.numif < self.unsure:
             self.end_unsure()
 
@@ -1541,7 +1648,7 @@ class Machine:
             self.turn(loop, words, going_on)
             return
         try:
-            holds = self.condition(words[1:], word)
+            holds = self.condition(words if type(words) is Words else words[1:], word)
         except Unknown as reason:
             if self.unsure is None:
                 self.unsure, self.unsure_reason, self.unsure_matters = self.numif, str(reason), False
@@ -1600,8 +1707,6 @@ class Machine:
             raise Wrong("elseif_in_while", "`elseif` belongs to an `if`, this is a loop")
         if self.numif == self.numtrue:
             self.numtrue -= 1
-            if not self.modern:
-                self.checked_only(words)
             return
         if self.else_done.get(self.numif):
             return
@@ -1609,9 +1714,10 @@ class Machine:
             text = words[0]
             if frame.macro is not None and "<" in text:
                 text = self.with_arguments(frame, text)
-            words = words_of(folded(self.resolved(text)))
+            blocks = self.compiler.line(folded(self.resolved(text)))
+            words = blocks[0][3] if blocks else []
         try:
-            holds = self.condition(words[1:], "elseif")
+            holds = self.condition(words, "elseif")
         except Unknown as reason:
             self.unsure, self.unsure_reason, self.unsure_matters = self.numif, str(reason), False
             self.else_done[self.numif] = True
@@ -1622,11 +1728,15 @@ class Machine:
             self.numtrue += 1
             self.else_done[self.numif] = True
 
-    def checked_only(self, words: Any) -> None:
-        """Asar evaluates the condition of an `elseif` behind a taken branch, too; only its errors would show."""
-
     def condition(self, words: list[str], word: str) -> bool:
         """Does it hold? 1.91 reads words (``a == b && c``), 2.0 one expression."""
+        if type(words) is Words:
+            if words.version == self.functions_version:
+                return words.holds
+            holds = self.condition(list(words), word)
+            if words.pure and self.impure.isdisjoint(words.calls):
+                words.version, words.holds = self.functions_version, holds
+            return holds
         if not words:
             raise self.drop("broken_command" if self.modern else "broken_conditional", f"`{word}` needs a condition")
         if self.modern:
@@ -1693,7 +1803,8 @@ class Machine:
             except (_Drop, Unknown):
                 pass
             except Wrong as wrong:
-                self.problem(wrong.code, str(wrong))
+                if not self.stopped or wrong.code != "label_not_found":
+                    self.problem(wrong.code, str(wrong))
         self.scope = _TOP
 
     # --- commands -----------------------------------------------------------------------------------------------------
@@ -1716,19 +1827,23 @@ class Machine:
         return f"`{words[0]}` is no instruction or command here, or not with this operand"
 
     def end_freespace(self) -> None:
-        if self.free_id and self.pos >= 0 and self.pos >> REGION:
-            self.free_lengths[self.free_id] = self.pos - self.free_start + self.free_extra
+        if self.free is not None and self.free_id and self.pos >= 0 and self.pos >> REGION:
+            self.free.lengths[self.free_id] = self.pos - self.free_start + self.free_extra
         self.free_id = self.free_extra = 0
 
     # --- bytes -------------------------------------------------------------------------------------------------------
 
     def evaluated(self, out: Expansion) -> list[bytes | None]:
         """The bytes of every write; None where a value is not known."""
+        kept, reasons = self.problems, self.reason_log      # what is found here stands apart
+        self.problems, self.reason_log = [], []
         self.judge()
         done: dict[int, bytes | None] = {}
         data: list[bytes | None] = []
         add = data.append
         ats, places = out._at, out._place
+        modes, mode_now, banks_now = deque(out._modes), self.mode, self.sa1_banks
+        self.mode, self.sa1_banks = MappingMode.LOROM, SA1_BANKS
         for number, obj in enumerate(out._objects):
             kind = type(obj)
             if kind is bytes:
@@ -1751,21 +1866,27 @@ class Machine:
                 if key in done:
                     add(done[key])
                     continue
-            self.place = places[number]
+            self.place, self.real = places[number], out._real[number]
+            while modes and modes[0][0] <= number:
+                _, self.mode, self.sa1_banks = modes.popleft()
             try:
                 made = self.bytes_of(op, opcode, ats[number])
             except Unknown as reason:
-                out.reasons[str(reason)] += 1
+                self.reason_log.append(str(reason))
                 made = None
             except Wrong as wrong:
-                self.problem(wrong.code, str(wrong))
-                made = None
+                if not self.stopped or wrong.code != "label_not_found":     # it may come later
+                    self.problem(wrong.code, str(wrong))
+                made, key = None, 0
             if key:
                 done[key] = made
             add(made)
+        self.mode, self.sa1_banks = mode_now, banks_now
         self.scope = _TOP
         self.region = -1
-        out.problems = tuple(self.problems)
+        out.problems = tuple(kept + self.problems)
+        out.reasons = Counter(reasons + self.reason_log)
+        self.problems, self.reason_log = kept, reasons
         return data
 
     def bytes_of(self, op: Any, opcode: Any, position: int) -> bytes | None:
@@ -1826,6 +1947,61 @@ def label_width(value: int, position: int, for_bank: int, dp: str, address: str,
     if region or position >> REGION:
         return 3 if (value ^ position) >> REGION else 2
     return 3 if (value ^ position) & 0xFF0000 else 2
+
+
+def _control_parts(text: str) -> list[tuple[str, bool]]:
+    """The blocks of a line that is not expanded whose first word opens or closes a condition, and whether more
+    blocks follow them."""
+    if not _CONTROL_WORD.search(text):
+        return []
+    parts = [part for part in blocks_of_text(text) if part]
+    return [(part, number < len(parts) - 1) for number, part in enumerate(parts) if _CONTROL_WORD.match(part)]
+
+
+def _control_lines(lines: list[str], modern: bool) -> array[int]:
+    """For each line (and the end): the next one that may end a branch which is not taken, passing over conditions
+    that open and close inside it."""
+    count = len(lines)
+    nexts = array("I", [count]) * (count + 1)
+    above = [count]         # for each open condition, seen from below: its next `elseif`, `else` or `endif`
+    nearest = count
+    regular = True
+    every = array("I", [count]) * (count + 1)
+    for row in range(count - 1, -1, -1):
+        text = lines[row]
+        if text and _CONTROL_WORD.search(text):
+            parts = _control_parts(text)
+            words = [part[:part.find(" ")].lower() if " " in part else part.lower() for part, _ in parts]
+            if words:
+                nearest = row
+                depth, low, inline = 0, 0, 0
+                for word, (_, more) in zip(words, parts, strict=True):
+                    if word in ("if", "while", "for"):
+                        depth += 1
+                        inline += word == "if" and more and not modern
+                    elif word.startswith("end"):
+                        depth -= 1
+                        inline -= inline > 0
+                        low = min(low, depth)
+                    else:
+                        low = min(low, depth - 1)
+                depth -= inline > 0
+                if depth == 0 and low == 0:
+                    pass                            # opens and closes in itself
+                elif len(words) == 1 and depth == 1:
+                    if len(above) > 1:
+                        above.pop()
+                    else:
+                        regular = False
+                elif len(words) == 1 and depth == -1:
+                    above.append(row)
+                elif len(words) == 1:
+                    above[-1] = row                 # `else` and `elseif`
+                else:
+                    regular = False
+        every[row] = nearest
+        nexts[row] = above[-1]
+    return nexts if regular else every
 
 
 def _branch_2(op: Code, value: int, position: int) -> int:

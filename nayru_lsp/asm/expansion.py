@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from nayru_lsp.asm.mapping import MappingMode, to_rom
+from nayru_lsp.asm.mapping import SA1_BANKS, MappingMode, to_rom, to_snes
 from nayru_lsp.asm.problem import Problem
 
 UNPLACED = 0x80         # regions from this number on have no known place
@@ -69,8 +69,8 @@ class Expansion:
         self.call_table: list[tuple[int, int]] = [(-1, 0)]      # call -> its caller, place of the call
         self.defines: dict[str, str] = {}
         self.define_log: list[tuple[str, str | None, int]] = []      # name, text (None: gone), place
-        self.define_marks: dict[int, list[tuple[int, int]]] = {}     # file -> (row, length of the log before it)
-        self._skipped: dict[int, list[tuple[int, int]]] = {}        # file -> rows of branches that were not taken
+        self._marks: list[tuple[int, int, int]] = []        # file, row, length of the log before it
+        self._skipped: list[tuple[int, int, int]] = []      # file, first row, end of a branch that was not taken
         self.macros: dict[str, tuple[str, int, tuple[str, ...]]] = {}    # name -> path, row, parameters
         self.structs: dict[str, tuple[int, int]] = {}
         self.problems: tuple[Problem, ...] = ()
@@ -78,6 +78,8 @@ class Expansion:
         self.passes = 0
         self.lines = 0
         self.clean = True
+        self._modes: list[tuple[int, MappingMode, tuple[int, ...]]] = []    # from this write on: mode, banks of an SA-1
+        self._image: list[tuple[int, bytes, int]] = []      # written before any code: ROM offset, bytes, place
         self._objects: list[Any] = []
         self._at = array("q")
         self._real = array("q")
@@ -88,10 +90,20 @@ class Expansion:
         self._labels: dict[str, Made] | None = None
 
     @property
+    def define_marks(self) -> dict[int, list[tuple[int, int]]]:
+        """File -> (row, length of ``define_log`` before it was executed), in the order of execution."""
+        out: dict[int, list[tuple[int, int]]] = {}
+        for file, row, length in self._marks:
+            out.setdefault(file, []).append((row, length))
+        return out
+
+    @property
     def skipped(self) -> dict[int, set[int]]:
         """File -> rows in branches that were not taken, at least once."""
-        return {file: {row for first, end in ranges for row in range(first, end)}
-                for file, ranges in self._skipped.items()}
+        out: dict[int, set[int]] = {}
+        for file, first, end in self._skipped:
+            out.setdefault(file, set()).update(range(first, end))
+        return out
 
     # --- labels ------------------------------------------------------------------------------------------------------
 
@@ -134,11 +146,20 @@ class Expansion:
     def writes(self) -> list[Write]:
         out = []
         data = self.data()
-        mode = self.mapping_mode
+        banks = self._modes[-1][2] if self._modes else SA1_BANKS
+        for at, tag, place in self._image:
+            out.append(Write(to_snes(self.mapping_mode, at, banks), at, len(tag), tag,
+                             self.files[place >> 24 & 0xFFFF], place & 0xFFFFFF))
+        mode, banks = MappingMode.LOROM, SA1_BANKS
+        modes = iter(self._modes)
+        upcoming = next(modes, None)
         for number, place in enumerate(self._place):
+            while upcoming is not None and upcoming[0] <= number:
+                _, mode, banks = upcoming
+                upcoming = next(modes, None)
             real = self._real[number]
             snes = self.address(real)
-            rom = to_rom(mode, snes) if snes is not None else None
+            rom = to_rom(mode, snes, banks) if snes is not None else None
             out.append(Write(snes, rom, self._sizes[number], data[number], self.files[place >> 24 & 0xFFFF],
                              place & 0xFFFFFF))
         return out

@@ -1,25 +1,55 @@
 """An expansion that follows edits: what an edit does not touch is not executed again.
 
-Promises: after every `changed` the result equals a fresh one of the same texts (tests/asm/test_live.py). Owns no disk
-and no clock: texts come through ``read``, which must give the new text of a path before `changed` names it.
+While a root is executed, its state is kept at *borders* (see `following`). After an edit, execution begins again at
+the border before it and goes on until it comes to a border of the time before in the very state of then; what lies
+behind is kept. Three things make an edit matter further on, and then the whole is executed again: a label that
+decided something (a condition, an `org`) has another value, the size of an instruction elsewhere was taken from a
+label that lies in another bank now, or a name is defined twice.
+
+Promises: after every `changed` the result equals a fresh one of the same texts (tests/asm/test_live.py), apart from
+the labels of Asar's own making, whose names are arbitrary. Owns no disk and no clock: texts come through ``read``,
+which must give the new text of a path before `changed` names it.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
 
-from nayru_lsp.asm.expand import Expansion, Limits, Machine, Read
+from nayru_lsp.asm.expand import Expansion, Limits, Read, _Lines
+from nayru_lsp.asm.expansion import Fatal
+from nayru_lsp.asm.following import Everything, Following, Segment, kept
+from nayru_lsp.asm.lexer import joins_next
+from nayru_lsp.asm.prepared import faults_2, prepared_lines
 from nayru_lsp.asm.project import Root
+from nayru_lsp.asm.syntax import Dialect
+from nayru_lsp.asm.text import Span
+
+MAX_PARTS = 400         # executed again before the whole is: names and calls of the past are let go of then
+CONTEXT = 64            # lines that joins may reach around an edit
+
+_ROW = 0xFFFFFF
+_FILE_AND_ROW = 0xFFFF_FFFFFF
 
 
 class Live:
-    """One root, executed again whenever something it read has changed."""
+    """One root, kept executed while its files change."""
 
     def __init__(self, root: Root, read: Read, base_image: bytes = b"", tick: Callable[[], None] | None = None,
                  limits: Limits | None = None) -> None:
         self.root = root
-        self._machine = Machine(root, read, base_image, tick, limits or Limits())
+        self._machine = Following(root, read, base_image, tick, limits or Limits())
+        self._texts: dict[str, str] = {}            # of the files that have changed once
+        self._parts = 0
         self.expansion: Expansion = self._machine.expansion()
+        self._finished()
+
+    def _finished(self) -> None:
+        self._end = self._machine.end()
+        self._parts = 0
+        self.again = "everything"       # what the last change executed again, for whoever measures
 
     def reads(self, path: str) -> bool:
         """Was this path asked for, whether it was there or not?"""
@@ -27,9 +57,316 @@ class Live:
 
     def changed(self, paths: Iterable[str]) -> Expansion:
         """The texts of ``paths`` are other ones now."""
+        machine = self._machine
         touched = [path for path in paths if self.reads(path)]
-        if touched:
+        if not touched:
+            self.again = "nothing"
+            return self.expansion
+        if len(touched) == 1 and machine.prepared.get(touched[0]) is not None and touched[0] not in machine.binaries:
+            if self._edited(touched[0]):
+                return self.expansion
+        else:
             for path in touched:
-                self._machine.forget(path)
-            self.expansion = self._machine.expansion()
+                machine.forget(path)
+                self._texts.pop(path, None)
+        self.expansion = machine.expansion(again=True)
+        self._finished()
         return self.expansion
+
+    # --- one file ----------------------------------------------------------------------------------------------------
+
+    def _edited(self, path: str) -> bool:
+        """Prepare what changed in one file, and execute no more than needed; False: all of it is to be executed."""
+        machine = self._machine
+        old = machine.prepared[path]
+        assert old is not None
+        data = machine.read(path)
+        if data is None:
+            machine.forget(path)
+            self._texts.pop(path, None)
+            return False
+        text = data.decode("utf-8", "surrogateescape")
+        if machine.modern and (machine.faults.get(path) or faults_2(text)):
+            machine.forget(path)        # what is wrong with a file as a whole is found when it is entered
+            self._texts.pop(path, None)
+            return False
+        before = self._texts.get(path)
+        self._texts[path] = text
+        change = None if before is None else self._prepared(before, text)
+        if change is None:
+            fresh = prepared_lines(text, machine.dialect)
+            first = _common(old, fresh)
+            last = _common_end(old, fresh, first)
+            change = (first, len(old) - last, fresh[first:len(fresh) - last])
+        first, end, lines = change
+        if lines == old[first:end]:
+            self.again = "nothing"
+            return True
+        new = _spliced(old, first, end, lines)
+        machine.prepared[path] = new
+        number = machine.file_number.get(path)
+        if number is None:
+            return False
+        return self._executed(number, old, new, first, end, len(lines) - (end - first))
+
+    def _prepared(self, before: str, text: str) -> tuple[int, int, list[str]] | None:
+        """(first row, end of the old rows, new rows): the prepared lines around the difference of two texts."""
+        if "\0" in text or "\0" in before or (
+                self._machine.dialect is Dialect.ASAR_2 and (";[[" in text or ";[[" in before)):
+            return None
+        start = _same_start(before, text)
+        stop = _same_end(before, text, start)
+        begin = before.rfind("\n", 0, start) + 1
+        for _ in range(CONTEXT):        # a join may reach down to the edit
+            if not begin:
+                break
+            above = before.rfind("\n", 0, begin - 1) + 1
+            line = before[above:begin - 1]
+            if not joins_next(line) and line.split(";", 1)[0].strip():
+                break
+            begin = above
+        else:
+            return None
+        ends = [_line_end(one, len(one) - stop) for one in (before, text)]
+        for _ in range(CONTEXT):        # and from there on down
+            tails = [one[begin:end].rstrip("\r\n") for one, end in zip((before, text), ends, strict=True)]
+            if not any(_open(tail) for tail in tails) or ends[0] >= len(before) or ends[1] >= len(text):
+                break
+            ends = [_line_end(one, end) for one, end in zip((before, text), ends, strict=True)]
+        else:
+            return None
+        first = before.count("\n", 0, begin)
+        old = before[begin:ends[0]]
+        fresh = text[begin:ends[1]]
+        whole = ends[1] >= len(text) or ends[0] >= len(before)
+        if whole:
+            old, fresh = before[begin:], text[begin:]
+            return first, first + old.count("\n") + 1, prepared_lines(fresh, self._machine.dialect)
+        rows = prepared_lines(fresh.removesuffix("\n"), self._machine.dialect)
+        if begin == 0 and text.startswith("\ufeff") is not before.startswith("\ufeff"):
+            return None
+        return first, first + old.count("\n"), rows
+
+    def _executed(self, file: int, old: _Lines, new: _Lines, first: int, end: int, delta: int) -> bool:
+        machine = self._machine
+        segments = machine.segments
+        self._parts += 1
+        if machine.stopped or self._parts > MAX_PARTS or not segments or machine.placing or machine.placed:
+            return False
+        affected = [number for number in range(len(segments)) if self._touches(segments, number, file, first, end)]
+        if not affected or file in machine.unbordered:
+            return False
+        duplicates = any(problem.code == "Elabel_redefined" for problem in machine.problems)
+        if duplicates:
+            return False
+        if delta:
+            self._shift(file, end, delta)
+        if delta:
+            seen: set[int] = set()
+            for state in (self._end, *(segment.state for segment in segments)):
+                for macro in state["macros"].values():
+                    if id(macro) not in seen and macro.file == file and macro.row >= end:
+                        macro.row += delta
+                    seen.add(id(macro))
+        for segment in segments:
+            self._moved(segment, file, old, new, first, end, delta)
+        for name, value in self._end.items():
+            if name == "loops":
+                for loop in value.values():
+                    if loop.place >> 24 & 0xFFFF == file and loop.row >= end:
+                        loop.row, loop.place = loop.row + delta, loop.place + delta
+        changed: set[str] = set()
+        structs, before = dict(machine.structs), machine.part
+        stop = self._part(affected[0], changed)
+        if stop is None:
+            return False
+        segments = machine.segments
+        if any(segments[one].part <= before and self._touches(segments, one, file, first, end + delta)
+               for one in range(stop, len(segments))):
+            return False        # a file that is included more than once
+        if dict(machine.struct_log) != structs or changed & machine.shape_reads or not self._guesses_hold(changed):
+            return False
+        for name, value in self._end.items():
+            setattr(machine, name, kept(value))
+        out = machine.out
+        out._labels = out._data = None
+        out.values, out.mapping_mode, out.defines = machine.labels, machine.mode, machine.defines
+        out.structs = {name: (size, whole) for name, (size, whole, _, _) in machine.structs.items()}
+        out.macros = {name: (out.files[macro.file], macro.row, macro.parameters)
+                      for name, macro in machine.macros.items()}
+        out.problems, out.reasons = tuple(machine.problems), Counter(machine.reason_log)
+        self.again = "a part"
+        return True
+
+    def _touches(self, segments: list[Segment], number: int, file: int, first: int, end: int) -> bool:
+        """Does segment ``number`` execute any of the changed rows of ``file``?"""
+        starts = [frame[3] + 1 for frame in segments[number].frames if frame[1] == file]
+        following = segments[number + 1] if number + 1 < len(segments) else None
+        stops = [frame[3] + 1 for frame in following.frames if frame[1] == file] if following is not None else []
+        if not starts and not stops:
+            return False
+        begin = min(starts, default=0)
+        stop = max(stops, default=1 << 31)
+        if starts and following is not None and following.entered and following.file == file:
+            stop = 1 << 31      # it went to its end, and then the file was entered once more
+        if stop < begin:
+            return True         # a loop went back
+        return begin <= max(end, first + 1) and first <= stop
+
+    def _moved(self, segment: Segment, file: int, old: _Lines, new: _Lines, first: int, end: int, delta: int) -> None:
+        if segment.file == file and segment.row >= end:
+            segment.row += delta
+        if any(frame[1] == file for frame in segment.frames):
+            segment.frames = [frame if frame[1] != file else (
+                new, *frame[1:3], _row(frame[3], first, end, delta), *frame[4:8],
+                frame[8] + delta if frame[8] >= end else frame[8], frame[9]) for frame in segment.frames]
+        if delta and segment.state["loops"]:
+            for loop in segment.state["loops"].values():
+                if loop.place >> 24 & 0xFFFF == file and loop.row >= end:
+                    loop.row, loop.place = loop.row + delta, loop.place + delta
+
+    def _shift(self, file: int, end: int, delta: int) -> None:
+        """Every place behind the edit is some lines further down (or up)."""
+        machine, out = self._machine, self._machine.out
+        low, high = file << 24 | end, file << 24 | _ROW
+        places = out._place
+        for number, place in enumerate(places):
+            if low <= place & _FILE_AND_ROW <= high:
+                places[number] = place + delta
+        for name, place in machine.now.items():
+            if low <= place & _FILE_AND_ROW <= high:
+                machine.now[name] = place + delta
+        out.call_table[:] = [(call, place + delta if low <= place & _FILE_AND_ROW <= high else place)
+                             for call, place in out.call_table]
+        out.define_log[:] = [(name, text, place + delta if low <= place & _FILE_AND_ROW <= high else place)
+                             for name, text, place in out.define_log]
+        out._marks[:] = [(one, row + delta, length) if one == file and row >= end else (one, row, length)
+                         for one, row, length in out._marks]
+        out._skipped[:] = [(one, row + delta if row >= end else row, last + delta if last > end else last)
+                           if one == file else (one, row, last) for one, row, last in out._skipped]
+        machine.deferred[:] = [(words, scope, at + delta if low <= at & _FILE_AND_ROW <= high else at, pos, real)
+                               for words, scope, at, pos, real in machine.deferred]
+        path = out.files[file]
+        machine.problems[:] = [
+            replace(one, span=Span(one.span.start + delta, one.span.end + delta))
+            if one.path == path and one.span.start >= end else one for one in machine.problems]
+
+    def _part(self, number: int, changed: set[str]) -> int | None:
+        """Execute again from border ``number`` on. Gives the number (in the new list) of the first border that is still
+        as it was, or None where the whole is to be executed."""
+        machine = self._machine
+        start, tail = machine.segments[number], machine.segments[number + 1:]
+        before = machine.begin_part(start, tail, machine.segments[:number])
+        try:
+            with suppress(Fatal):
+                machine.loop()
+        except Everything:
+            machine.found_border = -2
+        met = machine.found_border
+        if met == -2 or (met < 0 and machine.frames):
+            return None         # a name is there twice, or Asar stopped: whatever follows is another program
+        if met < 0:
+            machine.finish()
+            self._end = machine.end()
+        made = machine.end_part(start, tail, met)
+        for name, value in before.items():
+            if name not in machine.now:
+                machine.labels.pop(name, None)
+                changed.add(name)
+            elif machine.labels[name] != value:
+                changed.add(name)
+        changed.update(name for name in made if name not in before)
+        return len(machine.segments) if met < 0 else len(machine.segments) - len(tail[met:])
+
+    def _guesses_hold(self, changed: set[str]) -> bool:
+        machine = self._machine
+        for keys, literal, used, position, how in machine.guesses:
+            for key in keys:
+                if (key in changed or (how[0] and how[0] + key in changed)) and (
+                        machine.width_of(keys, literal, position, how) != used):
+                    return False
+        return True
+
+
+def _row(row: int, first: int, end: int, delta: int) -> int:
+    """A row of the text before in the new one; rows that are gone become none that is ever met."""
+    if row >= end:
+        return row + delta
+    return row if row < first else -2
+
+
+def _spliced(old: _Lines, first: int, end: int, lines: list[str]) -> _Lines:
+    """The lines with some replaced; what is known about the others is kept."""
+    new = _Lines([*old[:first], *lines, *old[end:]])
+    delta = len(lines) - (end - first)
+    for row, (macro, last) in old.macros.items():
+        if last < first:
+            new.macros[row] = (macro, last)
+        elif row >= end:
+            new.macros[row + delta] = (macro, last + delta)
+    for row, rows in old.runs.items():
+        if rows.end < first:
+            new.runs[row] = rows
+    if not delta and old.controls is not None and not any(_may_control(line) for line in (*lines, *old[first:end])):
+        new.controls = old.controls
+    return new
+
+
+def _may_control(line: str) -> bool:
+    lower = line.lower()
+    return any(word in lower for word in ("if", "else", "while", "for"))
+
+
+def _common(old: list[str], new: list[str]) -> int:
+    for number, (one, other) in enumerate(zip(old, new, strict=False)):
+        if one != other:
+            return number
+    return min(len(old), len(new))
+
+
+def _common_end(old: list[str], new: list[str], first: int) -> int:
+    most = min(len(old), len(new)) - first
+    for number in range(most):
+        if old[-1 - number] != new[-1 - number]:
+            return number
+    return most
+
+
+def _same_start(one: str, other: str) -> int:
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _same_end(one: str, other: str, start: int) -> int:
+    """How many characters at the end are the same, not reaching over ``start``."""
+    low, high = 0, min(len(one), len(other)) - start
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[len(one) - middle:len(one) - low] == other[len(other) - middle:len(other) - low]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _line_end(text: str, at: int) -> int:
+    """Behind the line end at or after ``at``."""
+    found = text.find("\n", at)
+    return len(text) if found < 0 else found + 1
+
+
+def _open(text: str) -> bool:
+    """Does the last line that holds anything go on below?"""
+    for line in reversed(text[-4_000:].split("\n")):
+        code = line.split(";", 1)[0].strip()
+        if code or ";" in line or '"' in line:
+            return joins_next(line) or (not code and ";" in line)
+    return False
+
+

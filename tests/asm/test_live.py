@@ -1,0 +1,114 @@
+"""Edits: what is executed again gives what a fresh execution gives."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from nayru_lsp.asm.expand import Expansion, Limits, run
+from nayru_lsp.asm.live import Live
+from nayru_lsp.asm.project import Root
+from nayru_lsp.asm.syntax import Dialect
+
+LINES = [
+    "", "    nop", "    lda #$12", "    lda.w #$1234 ; twelve", "L{n}:", ".sub{n}", "    bra L{n}", "    jmp L{m}",
+    "    lda L{m},x", "    lda Far{m}", "-   dex : bne -", "    beq +", "+   inx", "++", "    db 1,2,3", "    db 4",
+    "    dw $1234,L{m}", "    bra ++", "!d{n} = {m}", "    db !d{n}", "!d{m} += 1", "if !d{n} == {m}",
+    "elseif !d{m} > 2", "else", "endif", "%mac({n})", "%two(L{m})", "macro extra{n}()\n    db {m}\nendmacro",
+    "%extra{n}()", "org $01{n:01X}000", "org $028{n:03X}", "pushpc", "pullpc", "C{n} = {m}", "    lda #C{n}",
+    "    db 1, ; join", "    2,", "    lda \\", "namespace n{n}", "namespace off",
+    "while !i < 3\n    db !i\n    !i #= !i+1\nendwhile\n!i = 0", "for k = 0..{n}\n    db !k\nendfor", "rep 2 : nop",
+    'incsrc "inc.asm"', "skip {n}", "fill {n}", "Far{n}:", "    assert L{m} > 0", "unknown word", "    db (1+{n}",
+    "struct S{n} $7E0000", ".m: skip {n}", "endstruct", "    sta S{n}.m", "arch spc700", "arch 65816", "base $7000",
+    "base off", 'undef "d{n}"',
+]
+LIMITS = Limits(loops=500, lines=40_000, text=2_000)
+HEAD = """lorom
+!i = 0
+macro mac(a)
+    lda #<a>
+?loop: bne ?loop
+    bra ?+
+?+
+endmacro
+macro two(a)
+    jsl <a>
+<a>_made:
+endmacro
+org $008000
+"""
+
+
+def line(rng: random.Random) -> str:
+    text = rng.choice(LINES)
+    n, m = rng.randrange(6), rng.randrange(6)
+    text = text.replace("{n:01X}", f"{n:X}").replace("{n:03X}", f"{n:03X}")
+    return text.replace("{n}", str(n)).replace("{m}", str(m))
+
+
+def seen(expansion: Expansion) -> dict[str, object]:
+    data = expansion.data()
+    assert len(data) == len(expansion._place)
+    return {
+        "labels": {name: (made.value, made.path, made.row, made.calls) for name, made in expansion.labels.items()
+                   if ":" not in name},
+        "defines": dict(expansion.defines), "skipped": expansion.skipped,
+        "problems": sorted({(one.path, one.span, one.code) for one in expansion.problems}),
+        "macros": expansion.macros, "structs": expansion.structs, "mode": expansion.mapping_mode,
+    }
+
+
+def check(texts: dict[str, str], live: Live, root: Root) -> None:
+    fresh = run(root, lambda path: texts[path].encode() if path in texts else None, limits=LIMITS)
+    if any(problem.code == "Enayru_limit" for problem in (*fresh.problems, *live.expansion.problems)):
+        return      # where it is cut depends on how often it was executed
+    one, other = seen(live.expansion), seen(fresh)
+    one_bytes, other_bytes = bytes_of(live.expansion), bytes_of(fresh)
+    assert one_bytes == other_bytes, live.again
+    for key in ("labels", "defines", "skipped", "problems", "macros", "structs", "mode"):
+        assert one[key] == other[key], (key, live.again)
+
+
+def bytes_of(expansion: Expansion) -> list[tuple[int | None, int | None]]:
+    """(address, byte) in the order of execution: neighbouring rows of numbers may be joined in other ways."""
+    out: list[tuple[int | None, int | None]] = []
+    for at, size, data in zip(expansion._real, expansion._sizes, expansion.data(), strict=True):
+        start = expansion.address(at)
+        out += [(None if start is None else start + offset, None if data is None else data[offset])
+                for offset in range(size)]
+    return out
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_edits_equal_a_fresh_execution(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nayru_lsp.asm.following.BORDER", 6)
+    rng = random.Random(seed)
+    body = [line(rng) for _ in range(rng.randrange(20, 90))]
+    texts = {"/main.asm": HEAD + "\n".join(body) + "\n",
+             "/inc.asm": "\n".join(line(rng) for _ in range(rng.randrange(3, 30))).replace("incsrc", ";")}
+    root = Root("/main.asm", Dialect.ASAR_1)
+    live = Live(root, lambda path: texts[path].encode() if path in texts else None, limits=LIMITS)
+    check(texts, live, root)
+    for _ in range(25):
+        path = "/main.asm" if rng.random() < 0.8 else "/inc.asm"
+        rows = texts[path].split("\n")
+        kind = rng.random()
+        at = rng.randrange(len(rows))
+        if kind < 0.35:
+            rows[at] = line(rng)
+        elif kind < 0.6:
+            rows.insert(at, line(rng))
+        elif kind < 0.8:
+            del rows[at:at + rng.randrange(1, 4)]
+        elif kind < 0.9:
+            text = rows[at]
+            column = rng.randrange(len(text) + 1)
+            rows[at] = text[:column] + rng.choice("0123abc:;,\\\"!<>( ") + text[column:]
+        else:
+            rows[at:at + 1] = [line(rng) for _ in range(rng.randrange(1, 12))]
+        texts[path] = "\n".join(rows)
+        if path == "/inc.asm":
+            texts[path] = texts[path].replace("incsrc", ";")
+        live.changed([path])
+        check(texts, live, root)
