@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import NamedTuple
 
 from nayru_lsp.asm.project import Root
 from tests.comparison import compare_bytes, compare_labels, errors_of, hit, row_of
@@ -135,8 +136,17 @@ def patience() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def report(folder: Path, asar: int, library: Path, most: int, alone: bool) -> None:
-    """Run all cases of ``folder`` and print what ours makes of them; ``alone``: the real Asar only."""
+class Judged(NamedTuple):
+    """``count``: how many cases or errors, by what they are; ``notes``: what is not as Asar's, in words, by kind;
+    ``by_name``: id of an error -> how ours reports it."""
+
+    count: Counter[str]
+    notes: dict[str, list[str]]
+    by_name: dict[str, Counter[str]]
+
+
+def judged(folder: Path, asar: int, library: Path, most: int = 0, alone: bool = False) -> Judged:
+    """Run all cases of ``folder``; ``alone``: the real Asar only. Differing bytes of the first ``most`` are printed."""
     count: Counter[str] = Counter()
     by_name: dict[str, Counter[str]] = {}
     notes: dict[str, list[str]] = {}
@@ -202,6 +212,12 @@ def report(folder: Path, asar: int, library: Path, most: int, alone: bool) -> No
                     problem.code not in {error.name for error in result.errors}):
                 note("more errors of ours in failing cases",
                      f"{lines.at(problem.path, row_of(problem))}  {problem.code} {problem.message}")
+    return Judged(count, notes, by_name)
+
+
+def report(folder: Path, asar: int, library: Path, most: int, alone: bool) -> None:
+    """Run all cases of ``folder`` and print what ours makes of them; ``alone``: the real Asar only."""
+    count, notes, by_name = judged(folder, asar, library, most, alone)
     print(f"{folder}, Asar {asar}: {count['cases']} cases, {count['clean']} clean, {count['failing']} failing")
     if not alone:
         for what, of in (("without false errors", "clean"), ("bytes as Asar's", "clean"), ("labels as Asar's", "clean"),

@@ -1412,8 +1412,6 @@ class Machine:
             return size, obj
         if kind is Chosen:
             return self.chosen_form(obj)
-        if self.free is not None and self.free_id and obj.form.relative:
-            self.leave_room(obj.expressions[-1], 1)
         names = tuple([name for one in obj.expressions for name in one.names])
         if obj.scoped or (names and self.space):
             return size, (obj, None, self.captured(names))
@@ -1912,7 +1910,14 @@ class Machine:
             return bytes([opcode.value]) + pack(value, opcode.size - 1)
         if kind is Data:
             unit = op.unit
-            return b"".join([item if type(item) is bytes else pack(item.integer(self), unit) for item in op.items])
+            if not op.scoped:
+                return b"".join([item if type(item) is bytes else pack(item.integer(self), unit) for item in op.items])
+            parts = []
+            for item in op.items:       # `pc()` moves on from one to the next
+                parts.append(item if type(item) is bytes else pack(item.integer(self), unit))
+                self.pos += len(parts[-1])
+                self.real += len(parts[-1])
+            return b"".join(parts)
         values = [one.integer(self) for one in op.expressions]
         made = op.form.encode(position & 0xFFFFFF, values, [bool(one.names) for one in op.expressions])
         if made is None:
