@@ -630,7 +630,7 @@ def _repeated(m: Machine, words: list[str]) -> None:
 
 
 def moving_2(m: Machine) -> None:
-    """Asar has three passes. Where the size of an operand would be another one once more, it refuses the label behind."""
+    """Three passes are all there are: a label that would move once more is refused."""
     for keys, literal, used, position, how in m.guesses:
         if m.width_of(keys, literal, position, how) != used:
             behind = [(value, name) for name, value in m.labels.items()

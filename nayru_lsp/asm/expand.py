@@ -1836,6 +1836,8 @@ class Machine:
         kept, reasons = self.problems, self.reason_log      # what is found here stands apart
         self.problems, self.reason_log = [], []
         self.judge()
+        if not self.stopped:
+            self.unmapped(out)
         done: dict[int, bytes | None] = {}
         data: list[bytes | None] = []
         add = data.append
@@ -1886,6 +1888,22 @@ class Machine:
         out.reasons = Counter(reasons + self.reason_log)
         self.problems, self.reason_log = kept, reasons
         return data
+
+    def unmapped(self, out: Expansion) -> None:
+        """What is written to where no ROM is."""
+        modes, mode, banks = deque(out._modes), MappingMode.LOROM, SA1_BANKS
+        mapped: set[int] = set()
+        for number, real in enumerate(out._real):
+            while modes and modes[0][0] <= number:
+                _, mode, banks = modes.popleft()
+                mapped.clear()
+            if real >> 15 not in mapped:
+                if not real >> REGION and to_rom(mode, real, banks) is None:
+                    if out._sizes[number]:
+                        self.problem("snes_address_doesnt_map_to_rom", f"${real:06X} shows no ROM in {mode}",
+                                     out._place[number])
+                else:
+                    mapped.add(real >> 15)
 
     def bytes_of(self, op: Any, opcode: Any, position: int) -> bytes | None:
         kind = type(op)

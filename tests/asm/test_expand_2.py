@@ -197,6 +197,9 @@ def test_the_real_2_0_writes_these_bytes(name: str) -> None:
 
 # The row from 0, the error that 2.0 has there, the text.
 BAD = [
+    (6, "label_ambiguous", "org $008000\noptimize dp always\nbase $f9\nlda x\nlda y\nrts\ny:\nx = $ff\n"),
+    (2, "snes_address_doesnt_map_to_rom", "org $008000\nskip -1\nnop\n"),
+    (1, "snes_address_doesnt_map_to_rom", "org $7E0000\nnop\n"),
     (1, "unknown_command", "org $008000\nskip 1 + 2\n"),
     (1, "unknown_command", "org $008000\nelse if 1\n"),
     (1, "broken_label_definition", "org $008000\nfoo!: nop\n"),
