@@ -23,7 +23,7 @@ _NO_STATE = frozenset("""
     static out scope region now problems guesses deferred modes label_log shape_reads total turns calls_made
     written place file_number pass_number final placing placed stopped free head head_used last_mark
     functions_version frames priority builtin segments found_border part parting passed before base saved
-    unbordered follow borders old_index reason_log struct_log structs
+    unbordered follow borders old_index reason_log struct_log structs below
 """.split())
 
 
@@ -73,6 +73,7 @@ class Following(Machine):
         self.passed = 0
         self.base: tuple[int, ...] = ()
         self.saved: list[Any] = []
+        self.below: set[str] | None = None      # labels that were made behind what is executed again
 
     def start(self, number: int) -> None:
         super().start(number)
@@ -151,6 +152,15 @@ class Following(Machine):
             raise Everything       # twice, or it came from further down
         super().set_label(name, value, static)
 
+    def looked_up(self, key: str) -> str | None:
+        found = super().looked_up(key)
+        if self.parting and found is not None:
+            if self.below is None:
+                self.below = set(self.saved[1][self.passed:])
+            if found in self.below and found not in self.label_log:
+                raise Everything       # it is made further down, where execution has not been yet
+        return found
+
     # --- a part that is executed again -------------------------------------------------------------------------------
 
     def logs(self) -> list[tuple[Any, str]]:
@@ -173,7 +183,7 @@ class Following(Machine):
         self.segments, self.borders = above, tail
         self.part += 1
         self.total = 0
-        self.parting = True
+        self.parting, self.below = True, None
         self.before: dict[str, int | None] = {}
         self.passed = start.at[1]
         self.pass_to(tail[0].at[1] if tail else len(self.saved[1]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nayru_lsp.asm.expand import Expansion, run
+from nayru_lsp.asm.live import Live
 from nayru_lsp.asm.problem import Severity
 from nayru_lsp.asm.project import Root
 from nayru_lsp.asm.syntax import Dialect
@@ -339,6 +340,26 @@ def test_what_lies_in_freespace_has_no_place() -> None:
     assert errors(expansion) == []
     assert expansion.labels["Far"].value is None
     assert ours_known(expansion) == {0: 0x22}
+
+
+def test_after_an_edit_a_label_further_down_is_as_far_away_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nayru_lsp.asm.following.BORDER", 4)
+    texts = {MAIN: "org $008000\n" + "nop\n" * 8 + "D = L\n" + "nop\n" * 20 + "L:\n"}
+    live = Live(Root(MAIN, Dialect.ASAR_2), lambda path: texts[path].encode())
+    assert errors(live.expansion) == [(9, "label_forward")]
+    texts[MAIN] = texts[MAIN].replace("D = L", "!x = 1\nD = L")
+    live.changed([MAIN])
+    assert errors(live.expansion) == [(10, "label_forward")]
+    assert "D" not in live.expansion.labels
+
+
+def test_after_an_edit_what_is_wrong_with_a_whole_file_is_found() -> None:
+    texts = {MAIN: "org $008000\nnop\nrts\n"}
+    live = Live(Root(MAIN, Dialect.ASAR_2), lambda path: texts[path].encode())
+    for text, found in (("nop ;[[", ["unclosed_block_comment"]), ('db "', ["mismatched_quotes"]), ("nop", [])):
+        texts[MAIN] = f"org $008000\n{text}\nrts\n"
+        live.changed([MAIN])
+        assert errors(live.expansion) == [(1, code) for code in found]
 
 
 def ours_known(expansion: Expansion) -> dict[int, int]:
