@@ -2,7 +2,7 @@
 
 Where there is a peer the figure is a ratio (our time over a bare call's, our index over one scan with `re`); absolute
 times are this machine's. ``ARGS="--only keys"`` runs a part: start, keys, judge, backend, samples,
-index.
+index, execution.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from nayru_lsp.config import Config, GhostConfig, UserConfig
 from nayru_lsp.plugins import Plugins
 from nayru_lsp.samples import Sample, SampleStore
 from nayru_lsp.snapshot import Client, Snapshot
+from tests.bench.execution import execution
 from tests.kit import find_part
 from tests.server.editor import Editor
 
@@ -315,9 +316,14 @@ async def index(folder: Path) -> list[Row]:
     return rows
 
 
+async def executed(folder: Path) -> list[Row]:
+    return execution(folder, {lines: [program(20_000, seed) for seed in range(lines // 20_000)]
+                            for lines in (20_000, 100_000, 400_000)})
+
+
 PARTS: dict[str, Callable[[Path], Awaitable[list[Row]]]] = {
     "start": start, "keys": keys, "judge": judge, "backend": backend, "samples": samples,
-    "index": index}
+    "index": index, "execution": executed}
 
 
 def main() -> int:
