@@ -220,9 +220,22 @@ def _math(m: Machine, words: list[str]) -> None:
     m.compiler = m.compiler_of()
 
 
+def _xkas(m: Machine, words: list[str]) -> None:
+    """1.91 for patches of the assembler before it: defines stay as they are in strings, all labels count three bytes.
+    Left out is ``jmp`` to another bank, which becomes ``jml``."""
+    _words(m, words, 0)
+    if len([one for one in m.frames if one.macro is None]) != 1 and not m.xkas:
+        raise m.drop("command_in_non_root_file", "`xkas` may stand in the root only")
+    m.xkas = True
+    m.optimize_bank = 0x100
+    m.sub[:] = [":xkasdefault:"]
+
+
 def _asar(m: Machine, words: list[str]) -> None:
     if len(words) < 2:
         return
+    if m.xkas:
+        raise m.drop("xkas_asar_conflict", "`asar` and `xkas` cannot stand in one patch")
     parts = words[1].split(".")
     if not all(part.isdigit() for part in parts) or not 2 <= len(parts) <= 3:
         raise m.drop("invalid_version_number", f"`{words[1]}` is no version: write `asar 1.90`")
@@ -332,6 +345,7 @@ def _old_range(m: Machine, text: str) -> tuple[int, int]:
 
 
 def _table(m: Machine, words: list[str]) -> None:
+    _words(m, words, 1)
     name = re.sub(r",(?:ltr|rtl)\Z", "", words[1])
     flipped = words[1].endswith(",rtl")
     data = m.binary(unquoted(name) or name)
@@ -472,6 +486,8 @@ def _check(m: Machine, words: list[str]) -> None:
 def _rep(m: Machine, words: list[str]) -> None:
     _words(m, words, 1)
     m.repeat = _number(m, words[1])
+    if m.xkas and m.repeat <= 0:
+        m.repeat = 1 if m.repeat == 0 else 0
     if m.repeat > m.limits.loops:
         m.repeat = 1
         raise m.drop("nayru_limit", f"repeated {_number(m, words[1]):,} times")
@@ -484,6 +500,8 @@ def _warnpc(m: Machine, words: list[str]) -> None:
             raise m.drop("warnpc_in_freespace", "`warnpc` cannot stand in freespace")
         return
     most = _number(m, words[1])
+    if m.xkas and m.pos == most:
+        m.problem("warnpc_failed_equal", f"the code ends at ${m.pos & 0xFFFFFF:06X}: for xkas that is too far")
     if m.pos > most:
         m.problem("warnpc_failed", f"the code ends at ${m.pos & 0xFFFFFF:06X}, behind ${most & 0xFFFFFF:06X}")
 
@@ -792,9 +810,10 @@ COMMANDS: dict[str, Callable[[Machine, list[str]], None]] = {
     "freespace": _freespace, "freecode": _freespace, "freedata": _freespace,
     "segment": _freespace, "autoclean": _autoclean, "autoclear": _autoclean,
     "prot": _prot, REST: _rest, "freespacebyte": _freespacebyte, "warnings": _warnings, "startpos": _startpos,
+    "xkas": _xkas,
     **dict.fromkeys(("fillbyte", "fillword", "filllong", "filldword"), _fillbyte),
     **dict.fromkeys(("padbyte", "padword", "padlong", "paddword"), _padbyte),
     **dict.fromkeys(("lorom", "hirom", "exlorom", "exhirom", "sfxrom", "norom", "fullsa1rom", "sa1rom"), _mapper),
-    **dict.fromkeys("print warn freespace_settings reset header fastrom xkas".split(),
+    **dict.fromkeys("print warn freespace_settings reset header fastrom".split(),
                     _nothing),
 }

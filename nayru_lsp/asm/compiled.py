@@ -29,8 +29,9 @@ from nayru_lsp.asm.encode import select
 from nayru_lsp.asm.isa import MNEMONICS, AddressingMode, Opcode
 from nayru_lsp.asm.native_2 import MNEMONICS_2
 from nayru_lsp.asm.native_2 import read as read_2
+from nayru_lsp.asm.prepared import closed_quotes
 from nayru_lsp.asm.syntax import Dialect, OperandShape
-from nayru_lsp.asm.words import DATA
+from nayru_lsp.asm.words import DATA, DIRECTIVES
 
 NOTHING, CODE, CALL, CONTROL, ASSIGN, COMMAND, BAD = range(7)
 Block = tuple[tuple[str, ...], int, Any, Any]
@@ -268,6 +269,8 @@ class Compiler:
             return found
         if DATA_ROW.match(text):    # nearly all are unique: remembering them would cost more than it saves
             return (((), CODE, row_size(text), text),)
+        if self.dialect is Dialect.ASAR_1 and not closed_quotes(text):
+            return (((), BAD, "mismatched_quotes", "a quote is not closed in what this line becomes"),)
         parts = blocks_of_text(text)
         for number, part in enumerate(parts[:-1], 1):
             if _CHANGES.match(part):        # what follows is to be read by the rules of then
@@ -289,7 +292,8 @@ class Compiler:
         words = words_of(text)
         if not words:
             return None
-        if words[0].startswith("@") and self.dialect is Dialect.ASAR_1:
+        special = words[0].startswith("@") and self.dialect is Dialect.ASAR_1
+        if special:
             words[0] = words[0][1:]
             if not words[0]:
                 words.pop(0)
@@ -320,6 +324,8 @@ class Compiler:
         if not rest:
             return tuple(labels), NOTHING, None, None
         kind, a, b = self.statement(rest, text)
+        if special and kind == COMMAND and a not in DIRECTIVES and a != "' =":
+            return tuple(labels), NOTHING, None, None       # Asar warns only
         if labels and kind == CONTROL and self.dialect is Dialect.ASAR_2:
             return tuple(labels), BAD, "label_before_if", f"a label cannot stand before `{a}`: put it on its own line"
         return tuple(labels), kind, a, b

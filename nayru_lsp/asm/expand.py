@@ -321,6 +321,7 @@ class Machine:
         self.head_used = False      # it is a `prot`
         self.optimized = 0          # 1: `optimize dp` was there, 2: `optimize address`
         self.warnings_pushed = 0
+        self.xkas = False
         self.inline = False         # `arch spc700-inline`
         self.inline_head = -1       # the write that holds the size of its block
         self.entry: Any = None      # what `startpos` names
@@ -666,7 +667,7 @@ class Machine:
                 self.problem("misplaced_endmacro", "there is no `macro` for this `endmacro`")
                 return ()
         if "!" in text or "\\" in text:
-            text = self.resolved(text)
+            text = self.resolved(text) if not self.xkas else self.resolved_outside(text)
             if not text:
                 return ()
             if text[0] == " " or text[-1] == " " or "  " in text or ", " in text:
@@ -833,6 +834,11 @@ class Machine:
         out: list[str] = []
         self.resolve_into(out, text, 0)
         return "".join(out)
+
+    def resolved_outside(self, text: str) -> str:
+        """`xkas`: strings stay as they are."""
+        return "".join(part if number % 2 else self.resolved(part)
+                       for number, part in enumerate(re.split('("[^"]*")', text)))
 
     def resolve_into(self, out: list[str], text: str, depth: int) -> None:
         if depth > self.limits.depth:

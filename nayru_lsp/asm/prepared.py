@@ -80,6 +80,17 @@ def without_comment(line: str) -> str:
     return line[:match.end()]
 
 
+def _with_special(line: str) -> str:
+    """1.91: ``;@`` begins no comment but a command, which other assemblers are not to see."""
+    at = 0
+    while True:
+        code = without_comment(line)
+        if not line.startswith(";@", len(code)) or len(code) < at:
+            return code
+        at = len(code) + 1
+        line = code + " " + line[at:]
+
+
 def prepared_lines(text: str, dialect: Dialect = Dialect.ASAR_1) -> list[str]:
     """``text`` as Asar would go through it. A NUL ends the text, as it does for Asar."""
     lines = _physical_lines(text)
@@ -93,7 +104,7 @@ def prepared_lines(text: str, dialect: Dialect = Dialect.ASAR_1) -> list[str]:
     first = 0
     for line in lines:
         if ";" in line:
-            line = without_comment(line)
+            line = without_comment(line) if modern or ";@" not in line else _with_special(line)
         if '"' in line or "'" in line:
             line = "" if modern and not closed_quotes(line) else folded(line)
         else:

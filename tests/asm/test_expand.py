@@ -259,6 +259,23 @@ nop
     "border off": "check bankcross off\norg $00FFFE\nnop : nop : nop : dl 1\nHere: dl Here\n",
     "empty macro line": "macro m(a)\n<a>\nendmacro\norg $008000\n%m(nop)\n%m(\"\")\n%m(\"db 1,2\")\n",
     "quoted": 'macro m(a,b)\ndb <a>,<b>\nendmacro\norg $008000\n%m("1,2", 3)\n%m("""x""", \'"\')\n',
+    "special comments": "org $008000\n;@db 1\nnop ; x\n;@nosuch thing\n@foo\n@ db 2 : @bar\n",
+    "global without a scope": "namespace a\norg $008000\nMain:\nglobal #Free:\n.sub\ndw Free, a_Main_sub\n",
+    "conversions by the mode of the line": "lorom\norg $008000\ndl snestopc($018000),pctosnes($400000),snestopc(0)\n"
+                                           "hirom\norg $C00100\ndl snestopc($018000),pctosnes($8000)\n",
+    "one mode after another": "lorom\norg $008004\ndb 1\nhirom\norg $C00005\ndb 2\nnorom\norg $000006\ndb 3\n",
+    "banks of an sa-1": "sa1rom 1,0,3,2\norg $008000\ndb 1\norg $208000\ndl snestopc($C00000),pctosnes($100000)\n",
+    "defined at its place": '!a = 1\norg $008000\ndb defined("a")\nundef "a"\ndb defined("a")\n',
+    "read or else": 'org $008000\ndb readfile1("no.bin",0,$EE),canreadfile1("no.bin",0),read1($7E0000,5),'
+                    'canread1($7E0000)\n',
+    "datasize": "org $008000\ndw datasize(A)\nA: db 1,2,3\nB: dl datasize(B)\n",
+    "pc in a row": "org $008000\ndw pc(),pc()\ndw pc(),pc()\nbase $7000\ndl realbase(),pc()\n",
+    "sound in blocks of old": "org $008000\narch spc700-inline\norg $0500\nHere: jmp Here\nskip 4\nnop\n"
+                              "startpos Here\narch 65816\ndb 1\n",
+    "sound to the end of the file": "org $008000\narch spc700-inline\norg $0500\nnop\nstartpos $0500\n",
+    "startpos": "org $008000\nspcblock $0500\nnop\nstartpos Here\nHere: nop\nendspcblock\ndb 1\n",
+    "xkas": ";@xkas\norg $008000\n!a = 5\ndb \"!a\",!a\nlda Here,x : lda.w Here\nHere:\nrep 0 : db 1\n"
+            "rep -1 : db 2\nrep 2 : db 3\n",
     "undef": 'org $008000\n!a = 1\nif defined("a") : db 1 : endif\nundef "a"\nif defined("a") == 0 : db 2 : endif\n',
 }
 
@@ -299,6 +316,12 @@ BAD = {
     "macro_redefined": "macro m()\nendmacro\nmacro m()\nendmacro\n",
     "unclosed_macro": "macro m()\nnop\n",
     "division_by_zero": "org $008000\ndb 1/0\n",
+    "mismatched_quotes": "org $008000\nlda #'a\n",
+    "pullwarnings_without_pushwarnings": "org $008000\nwarnings pull\n",
+    "pushwarnings_without_pullwarnings": "warnings push\n",
+    "invalid_mapper": "sa1rom 0,1\n",
+    "invalid_global_label": "org $008000\nglobal name\n",
+    "spc700_inline_no_base": "org $008000\narch spc700-inline\nbase $0500\n",
     "macro_label_outside_of_macro": "org $008000\n?a:\n",
 }
 OTHER = {"file_not_found": "failed_to_open_file"}
@@ -311,7 +334,8 @@ def test_errors_as_asar(name: str) -> None:
     assert any(f"(E{name})" in text for _, text in asar.errors), asar.errors
     assert "E" + OTHER.get(name, name) in {code for _, code in found}
     lines = {line for line, text in asar.errors if f"(E{name})" in text and line >= 0}
-    if name not in ("unclosed_if", "unclosed_macro", "struct_without_endstruct"):     # ours point at the opener
+    if name not in ("unclosed_if", "unclosed_macro", "struct_without_endstruct",     # ours point at the opener
+                    "pushwarnings_without_pullwarnings"):
         assert lines & {line for line, _ in found}, (asar.errors, found)
 
 

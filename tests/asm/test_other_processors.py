@@ -16,8 +16,9 @@ from nayru_lsp.asm.evaluate import evaluate
 from nayru_lsp.asm.expressions import parse_expression
 from nayru_lsp.asm.spc700 import Form
 from nayru_lsp.asm.syntax import Dialect, Expr
+from tests import oracle
 from tests.asar import Assembled, assemble
-from tests.kit import REPOSITORY
+from tests.kit import REPOSITORY, require
 
 READ = {"spc700": spc700.read, "superfx": superfx.read}
 ORIGIN = 0x8000
@@ -269,7 +270,9 @@ def test_move_reserves_the_short_form_before_it_knows_the_value() -> None:
         made = form.encode(ORIGIN, [value], [True])
         assert made is not None
         name = form.expressions[0]
-        result = assemble(f"norom\norg $8000\narch superfx\n{name} = ${value:X}\n{line}\nbehind:\n")
+        text = f"norom\norg $8000\narch superfx\n{name} = ${value:X}\n{line}\nbehind:\n"
+        # In a process of its own: once a label was defined twice, 1.91 lets all labels move until it ends.
+        result = oracle.assemble("/main.asm", library=require("asar"), memory={"/main.asm": text.encode()})
         assert result.ok == (len(made) == size), "a label behind the longer form moves, and Asar refuses that"
     for text, size in (("($10)", 3), ("($111)", 4), ("($200)", 4), ("(near)", 4), ("(2+2)", 3)):
         form = read("superfx", f"move {text},r1")
