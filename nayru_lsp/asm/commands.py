@@ -19,6 +19,7 @@ from nayru_lsp.asm.mapping import SA1_BANKS, MappingMode, to_rom
 if TYPE_CHECKING:
     from nayru_lsp.asm.expand import Machine
 
+MAX_SPACE = 10_000      # characters of all namespaces around a label
 _PLAIN_NAME = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
 _FUNCTION = re.compile(r"([A-Za-z_]\w*)\(([^()]*)\)\Z", re.ASCII)
 
@@ -422,6 +423,9 @@ def _namespace(m: Machine, words: list[str]) -> None:
         if not m.nested:
             m.spaces.clear()
         m.spaces.append(name)
+    if sum(map(len, m.spaces)) > MAX_SPACE:
+        m.spaces.pop()
+        raise m.drop("nayru_limit", f"namespaces nested beyond {MAX_SPACE:,} characters")
     m.space = "".join(one + "_" for one in m.spaces)
 
 
@@ -800,7 +804,7 @@ COMMANDS: dict[str, Callable[[Machine, list[str]], None]] = {
     "pushbase": _pushbase, "pullbase": _pullbase, "skip": _skip, "fill": _fill,
     "pad": _pad, "arch": _arch, "math": _math, "asar": _asar,
     "include": _include, "includefrom": _include, "includeonce": _includeonce,
-    "incsrc": _incsrc, "incbin": _incbin, "table": _table, "'": _character,
+    "incsrc": _incsrc, "incbin": _incbin, "table": _table, "' =": _character,
     "cleartable": _cleartable, "pushtable": _pushtable, "pulltable": _pulltable,
     "function": _function, "undef": _undef, "namespace": _namespace,
     "pushns": _pushns, "pullns": _pullns, "global": _global,

@@ -645,7 +645,7 @@ def moving_2(m: Machine) -> None:
 _WORDS = {
     "org": (1,), "base": (1,), "pushpc": (0,), "pullpc": (0,), "pushbase": (0,), "pullbase": (0,), "skip": (1, 2, 4),
     "fill": (1, 2, 4), "pad": (1,), "arch": (1,), "asar": (0, 1), "include": (0,), "includefrom": (1,),
-    "includeonce": (0,), "incsrc": (1,), "incbin": (1,), "'": (2,), "cleartable": (0,), "pushtable": (0,),
+    "includeonce": (0,), "incsrc": (1,), "incbin": (1,), "' =": (2,), "cleartable": (0,), "pushtable": (0,),
     "pulltable": (0,), "undef": (1,), "namespace": (1, 2), "pushns": (0,), "pullns": (0,), "global": (1,),
     "optimize": (2,), "bank": (1,), "dpbase": (1,), "check": (2,), "error": (0, 1), "warn": (0, 1), "print": (1,),
     "warnings": (1, 2), "freespace_settings": (1,), "freespacebyte": (1,), "prot": (1,), "reset": (1,),
@@ -657,7 +657,7 @@ _WORDS = {
 _OWN: dict[str, Callable[[Machine, list[str]], None]] = {
     "org": _org, "base": _base, "pushpc": _pushpc, "pullpc": _pullpc, "skip": _skip, "fill": _fill, "pad": _pad,
     "arch": _arch, "asar": _asar, "include": _include, "includefrom": _include, "incsrc": _incsrc, "incbin": _incbin,
-    "'": _character, "function": _function, "undef": _undef, "namespace": _namespace, "global": _global,
+    "' =": _character, "function": _function, "undef": _undef, "namespace": _namespace, "global": _global,
     "optimize": _optimize, "bank": _bank, "dpbase": _dpbase, "check": _check, "error": _error, "warn": _warn,
     "print": _print, "warnings": _warnings, "struct": _struct, "endstruct": _endstruct, "spcblock": _spcblock,
     "endspcblock": _endspcblock, "freespace": _freespace, "freecode": _freespace, "freedata": _freespace,

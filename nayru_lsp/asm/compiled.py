@@ -353,7 +353,7 @@ class Compiler:
             return CONTROL, lower, words
         if len(words) == 3 and words[1] == "=":
             if _CHARACTER.match(first):
-                return COMMAND, "'", words
+                return COMMAND, "' =", words
             if _ASSIGNED.match(first):
                 return ASSIGN, first, self.expression(words[2])
             return BAD, "invalid_label_name", f"`{first}` is no name for a label"
@@ -534,8 +534,10 @@ class Compiler:
             if known is None:
                 return None
             return CODE, int(known.size), self._settled(Code(expression, (known,) * 3), known)
-        if len({one.size for one in by_width if one is not None}) == 1:
+        if by_width == (opcode,) * 3:
             return CODE, int(opcode.size), code
+        if mnemonic in ("JMP", "JSR") and shape is OperandShape.PLAIN:
+            code.bank = -1              # whatever `bank` says, they stay in theirs
         return CODE, 0, code
 
     def _settled(self, code: Code, opcode: Opcode, asks: bool = True) -> Code | bytes:

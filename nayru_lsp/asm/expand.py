@@ -239,7 +239,8 @@ class Machine:
             if number > first or first == 0:
                 if (number and not self.placing) or not self.wrong_guess():
                     break
-            elif self.labels == before and self.structs == structs and not self.placing and not self.wrong_guess():
+            elif (_same_names(self.labels, before) and self.structs == structs and not self.placing
+                  and not self.wrong_guess()):
                 break
         if self.modern and self.pass_number and not self.placing:
             moving_2(self)
@@ -345,6 +346,7 @@ class Machine:
         self.file_number: dict[str, int] = {}
         self.place = 0
         self.written = 0
+        self.held = 0
         out = self.out = Expansion()
         out._machine = self
         self.modes = out._modes
@@ -881,6 +883,8 @@ class Machine:
                 while close < end and deep:
                     deep += {"{": 1, "}": -1}.get(text[close], 0)
                     close += 1
+                    if deep > self.limits.depth:
+                        raise self.drop("recursion_limit", f"braces are nested more than {self.limits.depth} deep")
                 if deep:
                     raise self.drop("mismatched_braces", "this brace is not closed: add `}`")
                 name = text[at + 1:close - 1]
@@ -976,6 +980,10 @@ class Machine:
         if value is None:
             self.defines.pop(name, None)
         else:
+            self.held += len(value)
+            if self.held > self.limits.held:
+                self.problem("nayru_limit", f"cut after {self.limits.held:,} characters of defines")
+                raise Fatal
             self.defines[name] = value
             self.poisoned.discard(name)
         self.out.define_log.append((name, value, self.place))
@@ -1950,6 +1958,12 @@ class Machine:
 
 
 _BARE = _Scope({}, "")
+
+
+def _same_names(now: dict[str, int], before: dict[str, int]) -> bool:
+    """Are the labels that people named where they were? The names of Asar's own are arbitrary; where the size of an
+    operand hangs on one of them, it is a guess that is looked at by itself."""
+    return all(before.get(name) == value for name, value in now.items() if ":" not in name)
 
 
 def label_width(value: int, position: int, for_bank: int, dp: str, address: str, dp_base: int, free_code: bool) -> int:

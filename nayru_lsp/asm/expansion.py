@@ -21,9 +21,10 @@ class Limits:
     """Where an expansion is cut. Asar itself knows none of these but the depth (250 levels in 1.91)."""
 
     lines: int = 30_000_000     # executed, of all passes
-    loops: int = 2_000_000      # turns of while and for, of one pass
+    loops: int = 500_000        # turns of while and for, of one pass
     depth: int = 250            # macros, includes, defines in defines
     text: int = 2_000_000       # characters of one line after expansion
+    held: int = 50_000_000      # characters of all values that defines ever had, in one pass
     output: int = 0x2000000     # bytes written
     calls: int = 3_000_000      # of macros, of one pass
     problems: int = 2_000

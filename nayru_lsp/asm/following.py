@@ -19,6 +19,7 @@ COUNTED = 11            # logs whose lengths a border knows; columns beside the 
 
 # What is no part of the state of an execution: its surroundings, its results, what is remembered for speed.
 _NO_STATE = frozenset("""
+    held
     root dialect modern read tick limits base_image compilers prepared faults binaries inactive templates labels
     static out scope region now problems guesses deferred modes label_log shape_reads total turns calls_made
     written place file_number pass_number final placing placed stopped free head head_used last_mark
