@@ -339,6 +339,32 @@ def test_errors_as_asar(name: str) -> None:
         assert lines & {line for line, _ in found}, (asar.errors, found)
 
 
+def test_labels_that_an_instruction_does_not_reach() -> None:
+    text = """org $008000
+Low = $000010
+Ram = $7E2000
+jmp Far : jsr Later : lda Far,y : pea Far : stz Far : ldx Far,y : jmp [Far] : tsb Far : jsr Far
+lda (Low),y : lda [Low] : lda (Near,x)
+Near: jmp Near : jsr Near : lda Near,y : stz Near
+bank $01
+lda Far,y : stz Far : lda Near,y : jsr Near : jmp Far
+bank $7E
+lda Ram,y : jmp Ram
+bank auto
+optimize dp always
+lda (Low),y : stz Low
+org $018000
+Far: jsr Near : jsr Far
+org $028000
+Later: nop
+"""
+    asar = assemble(text)
+    found = errors(expand(text))
+    lines = [line for line, _ in asar.errors]
+    assert sorted(lines) == sorted(line for line, _ in found) and len(lines) == 16
+    assert {code for _, code in found} == {"Eunknown_command"}
+
+
 def test_labels_know_where_they_come_from() -> None:
     expansion = expand("macro make(n)\n<n>_start:\n    nop\nendmacro\norg $008000\n%make(One)\nnop\n%make(Two)\n")
     two = expansion.labels["Two_start"]
