@@ -247,7 +247,10 @@ def _asar(m: Machine, words: list[str]) -> None:
     if numbers[0] > (2 if m.modern else 1):
         m.problem("asar_too_old", f"this wants Asar {words[1]}")
         raise Fatal
-    if numbers[0] == 1 and minor >= 9 and not m.priority:
+    if numbers[0] != 1 or minor < 9:
+        return
+    m.asked = True
+    if not m.priority:
         m.priority = True
         m.rules = m.rules._replace(precedence=True, truncate=False)
         m.compiler = m.compiler_of()

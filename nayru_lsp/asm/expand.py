@@ -227,6 +227,9 @@ class Machine:
             with suppress(Fatal):
                 self.go()
                 self.stopped = False
+            if first and number == first and (self.stopped or (self.priority and not self.modern and not self.asked)):
+                self.structs, self.priority = {}, self.modern
+                return self.expansion()     # what was known from before does not hold, or would not be reached
             self.placing = self.placing and not self.stopped
             self.finish()
             structs, self.structs = self.structs, dict(self.struct_log)
@@ -322,6 +325,7 @@ class Machine:
         self.head_used = False      # it is a `prot`
         self.optimized = 0          # 1: `optimize dp` was there, 2: `optimize address`
         self.warnings_pushed = 0
+        self.asked = False          # for the arithmetic of `asar 1.90`
         self.xkas = False
         self.inline = False         # `arch spc700-inline`
         self.inline_head = -1       # the write that holds the size of its block

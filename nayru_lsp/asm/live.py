@@ -105,8 +105,8 @@ class Live:
         new = _spliced(old, first, end, lines)
         machine.prepared[path] = new
         number = machine.file_number.get(path)
-        if number is None:
-            return False
+        if number is None or any("asar" in line.lower() for line in (*lines, *old[first:end])):
+            return False        # `asar 1.90` changes the arithmetic of all there is
         return self._executed(number, old, new, first, end, len(lines) - (end - first))
 
     def _prepared(self, before: str, text: str) -> tuple[int, int, list[str]] | None:

@@ -112,3 +112,14 @@ def test_edits_equal_a_fresh_execution(seed: int, monkeypatch: pytest.MonkeyPatc
             texts[path] = texts[path].replace("incsrc", ";")
         live.changed([path])
         check(texts, live, root)
+
+
+def test_the_arithmetic_of_a_version_goes_with_its_line() -> None:
+    texts = {"/main.asm": "asar 1.90\norg $008000\ndb 2+3*4\n" + "nop\n" * 600}
+    root = Root("/main.asm", Dialect.ASAR_1)
+    live = Live(root, lambda path: texts[path].encode() if path in texts else None)
+    for head in ("", "asar 1.90", "; asar 1.90", "asar 1.81"):
+        texts["/main.asm"] = head + "\n" + texts["/main.asm"].split("\n", 1)[1]
+        live.changed(["/main.asm"])
+        check(texts, live, root)
+        assert live.expansion.data()[0] == bytes([14 if head == "asar 1.90" else 20])
