@@ -181,7 +181,7 @@ def test_which_text() -> None:
 
 
 def test_half_a_million_lines(record_property: Any) -> None:
-    """Packing 63,000 labels and 400,000 lines takes well below a second, reading them next to nothing."""
+    """Packing 63,000 labels and 400,000 lines is work of below a second, reading them next to nothing."""
     from nayru_lsp.asm.expansion import Expansion
 
     class Machine:
@@ -211,6 +211,6 @@ def test_half_a_million_lines(record_property: Any) -> None:
     asked = time.process_time()
     record_property("seconds", (middle - start, opened - middle, asked - opened))
     assert label is not None and found.line_bytes("/ws/39.asm", 9_999) == b"\xa9\x01"
-    # Twice and more of what is wanted (0.5 s and 50 ms), for machines that are busy.
-    assert middle - start < 1.5 and opened - middle < 0.15 and asked - opened < 0.15, (
+    # Far above what it takes (0.3 s, 20 ms): a quadratic step would show, a busy machine not.
+    assert middle - start < 15 and opened - middle < 2 and asked - opened < 2, (
         middle - start, opened - middle, asked - opened)
