@@ -31,6 +31,7 @@ class Root:
 
 
 MAX_NAMESPACES = 500
+ABOVE = 5       # folders above an including file in which Asar may have been started
 
 
 class _Graph:
@@ -224,13 +225,21 @@ class Project:
 
     def include_candidates(self, from_path: str, name: str) -> tuple[str, ...]:
         """Every path that Asar would try, in its order, existing or not (for whoever reads the disk): beside the
-        including file, then each include path. Backslashes are taken as slashes, as Asar 1.91 does."""
+        including file, then each include path, then the folder that Asar is started in. That one is not known: it is
+        that of a root or some folder above, so all of them are tried. Backslashes are taken as slashes, as Asar 1.91
+        does."""
         name = name.replace("\\", "/")
         if name.startswith("/") or re.match(r"[A-Za-z]:", name):
             return (posixpath.normpath(name),)
         folders = [posixpath.dirname(from_path)]
         for root in self.configured_roots:
             folders.extend(folder for folder in root.include_paths if folder not in folders)
+        folders.extend(posixpath.dirname(root.path) for root in self.configured_roots)
+        folder = folders[0]
+        for _ in range(ABOVE):
+            folder = posixpath.dirname(folder)
+            folders.append(folder)
+        folders = list(dict.fromkeys(folders))
         return tuple(posixpath.normpath(posixpath.join(folder, name)) for folder in folders)
 
     def resolve_include(self, from_path: str, name: str) -> str | None:
@@ -260,9 +269,13 @@ class Project:
         return tuple(root for root in graph.roots if path in graph.reached(root.path) or path == root.prelude)
 
     def complete(self, path: str) -> bool:
-        """True when some root reaches ``path`` and every source file of every such root is known here."""
+        """True when some root reaches ``path`` and every source file of every such root is known here. A file that only
+        looks like a root is none where it stands alone among others."""
         roots = self.roots_of(path)
         graph = self.graph
+        alone = graph.reached(path) == {path} and not graph.includers.get(path)
+        if alone and not self.configured_roots and len(graph.roots) > 1:
+            return False        # nobody names it a root, and it stands alone among others: a fragment, perhaps
         return bool(roots) and not any(graph.reached(root.path) & graph.open_ends for root in roots)
 
     # --- what only expansion could tell --------------------------------------------------------------------------

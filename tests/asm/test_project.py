@@ -183,3 +183,21 @@ def _slow_index(lines: list[str]) -> BlockIndex:
         at += len(raw)
     reader.out.makers = frozenset(reader.makers)
     return reader.out
+
+
+def test_asar_may_have_been_started_in_a_folder_above() -> None:
+    files = [parse_text(path, SourceText.of(text)) for path, text in {
+        "/ws/main.asm": "org $008000\nincsrc \"music/all.asm\"\n", "/ws/music/all.asm": "incsrc \"core/notes.asm\"\n",
+        "/ws/core/notes.asm": "Note:\n"}.items()]
+    project = Project().with_files(files)
+    assert project.resolve_include("/ws/music/all.asm", "core/notes.asm") == "/ws/core/notes.asm"
+    assert project.complete("/ws/core/notes.asm")
+
+
+def test_what_only_looks_like_a_root_is_not_complete() -> None:
+    main = parse_text("/ws/main.asm", SourceText.of("org $008000\nincsrc \"a.asm\"\n"))
+    part = parse_text("/ws/a.asm", SourceText.of("A:\n"))
+    other = parse_text("/ws/unused.asm", SourceText.of("org $018000\nJSL Elsewhere\n"))
+    project = Project().with_files([main, part, other])
+    assert project.complete("/ws/a.asm") and not project.complete("/ws/unused.asm")
+    assert project.with_roots([Root("/ws/unused.asm")]).complete("/ws/unused.asm")
