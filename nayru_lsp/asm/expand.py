@@ -91,7 +91,6 @@ _PLAIN_NAME = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
 _CONTROL_WORD = re.compile(r"(?i)(?:^|: )(?:if|elseif|else|endif|while|endwhile|for|endfor)\b")
 _MACRO_HEAD = re.compile(r"([A-Za-z_]\w*) ?\((.*)\)\Z", re.ASCII)
 _CONDITION_OPERATORS = frozenset({"<", ">", "<=", ">=", "==", "!=", "="})
-_FUNCTION = re.compile(r"([A-Za-z_]\w*)\(([^()]*)\)\Z", re.ASCII)
 
 
 class _Lines(list[str]):
@@ -144,7 +143,6 @@ class _Frame:
     blocks: tuple[Block, ...] = ()
     at: int = 0
     fake: int = 0
-    single: int = 0             # Asar's tracker of for loops: only the first block of a line may hold one
     online: bool = True         # does a condition of this very line hold (``if x : y``)
     border: int = 1 << 31       # the next line at which `Live` wants to be asked
     jump: int = -1              # the line to go on with behind this one: back to the head of a loop
@@ -178,7 +176,6 @@ class _Scope:
 
 
 _TOP = _Scope({}, "")
-_IDENTITY = bytes(range(256))
 
 
 class Machine:
@@ -247,13 +244,17 @@ class Machine:
                 break
         if self.modern and self.pass_number and not self.placing:
             moving_2(self)
+        self.out.passes, self.out.lines = self.pass_number + 1, self.total
+        return self.told()
+
+    def told(self) -> Expansion:
+        """What is found so far, with all that is read off the state at the end of the program."""
         out = self.out
-        out.values, out.passes, out.lines = self.labels, self.pass_number + 1, self.total
-        out.mapping_mode, out.defines = self.mode, self.defines
+        out._labels = out._data = None
+        out.values, out.mapping_mode, out.defines = self.labels, self.mode, self.defines
         out.structs = {name: (size, whole) for name, (size, whole, _, _) in self.structs.items()}
         out.macros = {name: (out.files[macro.file], macro.row, macro.parameters) for name, macro in self.macros.items()}
         out.problems, out.reasons = tuple(self.problems), Counter(self.reason_log)
-        out._machine = self
         return out
 
     def forget(self, path: str) -> None:
@@ -1368,9 +1369,6 @@ class Machine:
             if self.binaries[path] is not None:
                 return self.binaries[path]
         return None
-
-    def integer(self, expression: Expression) -> int:
-        return expression.integer(self)
 
     # --- code --------------------------------------------------------------------------------------------------------
 

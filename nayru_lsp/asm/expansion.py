@@ -78,7 +78,6 @@ class Expansion:
         self.reasons: Counter[str] = Counter()
         self.passes = 0
         self.lines = 0
-        self.clean = True
         self._modes: list[tuple[int, MappingMode, tuple[int, ...]]] = []    # from this write on: mode, banks of an SA-1
         self._image: list[tuple[int, bytes, int]] = []      # written before any code: ROM offset, bytes, place
         self._objects: list[Any] = []

@@ -140,7 +140,7 @@ class Following(Machine):
             setattr(self, name, kept(value))
         self.frames[:] = []
         for lines, file, call, index, blocks, at, fake, online, jump, conditions in segment.frames:
-            self.frames.append(_Frame(lines, file, 0, call, None, conditions, index, blocks, at, fake, 0, online,
+            self.frames.append(_Frame(lines, file, 0, call, None, conditions, index, blocks, at, fake, online,
                                       index + 1, jump))
         for frame in self.frames[:-1]:
             rows = self.follow.get(frame.file, [])

@@ -13,7 +13,6 @@ which must give the new text of a path before `changed` names it.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -188,13 +187,7 @@ class Live:
             return False
         for name, value in self._end.items():
             setattr(machine, name, kept(value))
-        out = machine.out
-        out._labels = out._data = None
-        out.values, out.mapping_mode, out.defines = machine.labels, machine.mode, machine.defines
-        out.structs = {name: (size, whole) for name, (size, whole, _, _) in machine.structs.items()}
-        out.macros = {name: (out.files[macro.file], macro.row, macro.parameters)
-                      for name, macro in machine.macros.items()}
-        out.problems, out.reasons = tuple(machine.problems), Counter(machine.reason_log)
+        machine.told()
         self.again = "a part"
         return True
 

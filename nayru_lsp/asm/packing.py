@@ -125,9 +125,8 @@ def _unrolled(expansion: Expansion, data: Sequence[bytes | None]) -> tuple[
         copy(number)
         done = number + 1
         run, key, at, whole = objects[number], keys[number], known[number], data[number]
-        first = getattr(run, "first", None)
         offset = 0
-        for row, text in enumerate(run.lines if first is None else run.lines[first:run.end], key):
+        for row, text in enumerate(run.lines, key):
             if text:
                 size = row_size(text)
                 out[0].append(row)
