@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from nayru_lsp.asm.expand import Limits, Machine, Read, _Frame
+from nayru_lsp.asm.expand import Limits, Machine, Read
 from nayru_lsp.asm.project import Root
+from nayru_lsp.asm.state import Frame
 
 BORDER = 512
 COUNTED = 11            # logs whose lengths a border knows; columns beside the first are as long as that
@@ -83,7 +84,7 @@ class Following(Machine):
         self.unbordered: set[int] = set()       # files that were entered where no border can be
         self.borders, self.follow, self.old_index, self.found_border = [], {}, {}, -1
 
-    def at_border(self, frame: _Frame, index: int) -> bool:
+    def at_border(self, frame: Frame, index: int) -> bool:
         rows = self.follow.get(frame.file)
         if rows is None:
             frame.border = index + BORDER
@@ -106,7 +107,7 @@ class Following(Machine):
         self.segments.append(segment)
         return False
 
-    def segment(self, frame: _Frame, index: int) -> Segment:
+    def segment(self, frame: Frame, index: int) -> Segment:
         last = self.segments[-1].state if self.segments else {}
         state = {}
         for name, value in vars(self).items():
@@ -140,7 +141,7 @@ class Following(Machine):
             setattr(self, name, kept(value))
         self.frames[:] = []
         for lines, file, call, index, blocks, at, fake, online, jump, conditions in segment.frames:
-            self.frames.append(_Frame(lines, file, 0, call, None, conditions, index, blocks, at, fake, online,
+            self.frames.append(Frame(lines, file, 0, call, None, conditions, index, blocks, at, fake, online,
                                       index + 1, jump))
         for frame in self.frames[:-1]:
             rows = self.follow.get(frame.file, [])

@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 
-from nayru_lsp.asm.expand import Expansion, Limits, Read, _Lines
+from nayru_lsp.asm.expand import Expansion, Limits, Read
 from nayru_lsp.asm.expansion import Fatal
 from nayru_lsp.asm.following import Everything, Following, Segment, kept
 from nayru_lsp.asm.lexer import joins_next
 from nayru_lsp.asm.prepared import faults_2, prepared_lines
 from nayru_lsp.asm.project import Root
+from nayru_lsp.asm.state import Lines
 from nayru_lsp.asm.syntax import Dialect
 from nayru_lsp.asm.text import Span
 
@@ -146,7 +147,7 @@ class Live:
             return None
         return first, first + old.count("\n"), rows
 
-    def _executed(self, file: int, old: _Lines, new: _Lines, first: int, end: int, delta: int) -> bool:
+    def _executed(self, file: int, old: Lines, new: Lines, first: int, end: int, delta: int) -> bool:
         machine = self._machine
         segments = machine.segments
         self._parts += 1
@@ -206,7 +207,7 @@ class Live:
             return True         # a loop went back
         return begin <= max(end, first + 1) and first <= stop
 
-    def _moved(self, segment: Segment, file: int, old: _Lines, new: _Lines, first: int, end: int, delta: int) -> None:
+    def _moved(self, segment: Segment, file: int, old: Lines, new: Lines, first: int, end: int, delta: int) -> None:
         if segment.file == file and segment.row >= end:
             segment.row += delta
         if any(frame[1] == file for frame in segment.frames):
@@ -288,9 +289,9 @@ def _row(row: int, first: int, end: int, delta: int) -> int:
     return row if row < first else -2
 
 
-def _spliced(old: _Lines, first: int, end: int, lines: list[str]) -> _Lines:
+def _spliced(old: Lines, first: int, end: int, lines: list[str]) -> Lines:
     """The lines with some replaced; what is known about the others is kept."""
-    new = _Lines([*old[:first], *lines, *old[end:]])
+    new = Lines([*old[:first], *lines, *old[end:]])
     delta = len(lines) - (end - first)
     for row, (macro, last) in old.macros.items():
         if last < first:

@@ -14,7 +14,7 @@ from nayru_lsp.asm.compiled import unquoted_2
 from nayru_lsp.asm.prepared import folded
 
 if TYPE_CHECKING:
-    from nayru_lsp.asm.expand import Machine
+    from nayru_lsp.asm.defines import Defines
 
 _ARGUMENT = re.compile(r"<<(?![:^])|<(?! )(\^*)((?:[^<>](?!:))*)>")
 _NAME = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
@@ -31,7 +31,7 @@ class Definition(NamedTuple):
     fixed: bool
 
 
-def read_definition(m: Machine, frame: Any, head: str) -> Definition:
+def read_definition(m: Defines, frame: Any, head: str) -> Definition:
     """The macro whose line `macro` is at ``frame.index``."""
     place = m.place
     name, parameters = _declared(m, head)
@@ -62,7 +62,7 @@ def read_definition(m: Machine, frame: Any, head: str) -> Definition:
     return Definition(name, parameters, body, min(index, len(lines) - 1), fixed)
 
 
-def _at_definition(m: Machine, frame: Any, line: str, deep: int) -> str:
+def _at_definition(m: Defines, frame: Any, line: str, deep: int) -> str:
     m.defining = deep
     try:
         if frame.macro is not None and "<^" in line:
@@ -77,13 +77,13 @@ def _at_definition(m: Machine, frame: Any, line: str, deep: int) -> str:
         m.defining = 0
 
 
-def _resolved(m: Machine, text: str) -> str:
+def _resolved(m: Defines, text: str) -> str:
     out: list[str] = []
     m.resolve_into(out, text, 0)
     return "".join(out)
 
 
-def _declared(m: Machine, head: str) -> tuple[str, tuple[str, ...]]:
+def _declared(m: Defines, head: str) -> tuple[str, tuple[str, ...]]:
     head = folded(head)
     name, opened, rest = head.partition("(")
     if not opened or head.count("(") != head.count(")"):
@@ -135,7 +135,7 @@ def template(macro: Any, text: str) -> tuple[Any, ...]:
     return tuple(parts)
 
 
-def with_arguments(m: Machine, frame: Any, text: str, deep: int) -> str:
+def with_arguments(m: Defines, frame: Any, text: str, deep: int) -> str:
     """``text`` with its parameters of ``deep`` levels further out replaced, while a macro is defined."""
     out: list[str] = []
     at = 0
@@ -157,7 +157,7 @@ def with_arguments(m: Machine, frame: Any, text: str, deep: int) -> str:
     return "".join(out)
 
 
-def argument(m: Machine, macro: Any, arguments: tuple[str, ...], name: str) -> str:
+def argument(m: Defines, macro: Any, arguments: tuple[str, ...], name: str) -> str:
     """What is not simply the name of a parameter of this call."""
     if name == "sizeof(...)":
         return str(len(arguments) - len(macro.parameters) + 1)

@@ -1,0 +1,287 @@
+"""What an execution changes as it goes: everything that a line may read or set, and how an error is told.
+
+The rooms of a machine stand on each other, each a class of its own: `State` < `Names` < `Defines` < `Conditions`, and
+`Names` < `Placing`; `expand.Machine` joins them and goes through the lines.
+"""
+
+from __future__ import annotations
+
+import itertools
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from nayru_lsp.asm.arithmetic import Rules
+from nayru_lsp.asm.compiled import Block, Compiler, Rows
+from nayru_lsp.asm.expansion import REGION, UNPLACED, UNSET, Expansion, Fatal, Limits
+from nayru_lsp.asm.freespace import Freespace, Mapping
+from nayru_lsp.asm.mapping import SA1_BANKS, MappingMode
+from nayru_lsp.asm.problem import Problem, Severity
+from nayru_lsp.asm.project import Root
+from nayru_lsp.asm.syntax import Dialect
+from nayru_lsp.asm.text import Span
+
+Read = Callable[[str], bytes | None]
+
+new_version = itertools.count(1).__next__       # of all machines
+
+
+class Drop(Exception):
+    """This block or line is given up; the problem has been reported."""
+
+
+class Lines(list[str]):
+    """The prepared lines of a file or a macro body, and what was found out about them."""
+
+    __slots__ = ("controls", "macros", "runs")
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        super().__init__(lines)
+        self.controls: array[int] | None = None     # index -> the next line with a control word
+        self.runs: dict[int, Rows] = {}             # index -> the rows of numbers that begin there
+        self.macros: dict[int, tuple[Macro, int]] = {}      # index -> the macro defined there, its last line
+
+
+@dataclass(slots=True)
+class Macro:
+    name: str
+    parameters: tuple[str, ...]
+    variadic: bool
+    file: int
+    row: int                    # of the line `macro`
+    lines: Lines
+    nested: tuple[int, ...] = ()            # rows behind ``row`` where 1.91 finds a macro inside this one
+    templates: dict[str, tuple[Any, ...]] = field(default_factory=dict, compare=False)
+
+
+@dataclass(slots=True)
+class Loop:
+    row: int = 0                # index of the line of the condition in its frame
+    place: int = 0
+    kind: str = "if"
+    again: bool = False
+    variable: str = ""
+    current: int = 0
+    end: int = 0
+    backup: str | None = None
+
+
+@dataclass(slots=True)
+class Frame:
+    """A file or a macro call that is being gone through."""
+
+    lines: Lines
+    file: int
+    row: int                    # of ``lines[0]``
+    call: int
+    macro: Macro | None
+    conditions: int             # open when it began
+    index: int = -1
+    blocks: tuple[Block, ...] = ()
+    at: int = 0
+    fake: int = 0
+    online: bool = True         # does a condition of this very line hold (``if x : y``)
+    border: int = 1 << 31       # the next line at which `Live` wants to be asked
+    jump: int = -1              # the line to go on with behind this one: back to the head of a loop
+    arguments: tuple[str, ...] = ()
+    macro_id: int = -1
+    labels: list[str] = field(default_factory=list)             # ?sub label parents
+    signs: tuple[Counter[int], Counter[int]] | None = None      # how many ?+ and ?- there were, by depth
+
+    def signed(self, sign: str) -> Counter[int]:
+        if self.signs is None:
+            self.signs = (Counter(), Counter())
+        return self.signs[sign == "-"]
+
+
+class Scope:
+    """What names mean where an expression stands, kept until all labels have their values."""
+
+    __slots__ = ("defines", "keys", "space")
+
+    def __init__(self, keys: dict[str, str], space: str, defines: frozenset[str] | None = None) -> None:
+        self.keys = keys
+        self.space = space
+        self.defines = defines      # those there are, where somebody asks
+
+
+TOP = Scope({}, "")         # names as they are at this moment
+BARE = Scope({}, "")        # as they are written
+
+
+class State:
+    """All that is known at a line, and the memos that outlive an execution."""
+
+    dropped = Drop
+
+    def __init__(self, root: Root, read: Read, base_image: bytes, tick: Callable[[], None] | None,
+                 limits: Limits) -> None:
+        self.root = root
+        self.dialect = root.dialect
+        self.modern = root.dialect is Dialect.ASAR_2
+        self.read = read
+        self.tick = tick
+        self.limits = limits
+        self.base_image = base_image
+        self.compilers: dict[tuple[str, Rules], Compiler] = {}
+        self.prepared: dict[str, Lines | None] = {}
+        self.faults: dict[str, list[tuple[int, str, str]]] = {}     # 2.0: what is wrong with a file as it is read
+        self.binaries: dict[str, bytes | None] = {}
+        self.inactive: dict[str, tuple[Block, ...]] = {}
+        self.templates: dict[str, tuple[str, ...] | None] = {}
+        self.labels: dict[str, int] = {}
+        self.static: set[str] = set()
+        self.structs: dict[str, tuple[int, int, int, bool]] = {}    # name -> size, object size, end, static
+        self.priority = self.modern     # `asar 1.90` holds for all passes
+        self.total = 0
+        self.out = Expansion()
+        self.scope = TOP
+        self.region = -1            # of the branch that is being evaluated
+        self.mode = MappingMode.LOROM
+        self.problems: list[Problem] = []
+        self.placing = False        # another pass is needed: this one gave the lengths of what is to be placed
+        self.placed = False         # something was sought in the image
+        self.stopped = False        # by an error, before the end
+
+    def start(self, number: int) -> None:
+        self.pass_number = number
+        self.placing = False
+        self.final = number > 0     # Asar would know every label by now
+        self.arch = "65816"
+        self.mode = MappingMode.LOROM
+        self.sa1_banks = SA1_BANKS
+        self.rules = Rules(self.dialect, self.priority, not self.priority)
+        self.compiler = self.compiler_of()
+        self.pos = self.real = self.origin = self.real_origin = UNSET
+        self.space = ""
+        self.spaces: list[str] = []
+        self.nested = False
+        self.space_stack: list[tuple[str, list[str], bool]] = []
+        self.sub: list[str] = []
+        self.plus: Counter[int] = Counter()
+        self.minus: Counter[int] = Counter()
+        self.shape_reads: set[str] = set()          # labels that were looked up while the program was placed
+        self.macros: dict[str, Macro] = {}
+        self.functions: dict[str, tuple[tuple[str, ...], str]] = {}
+        self.functions_version = new_version()    # of all machines: what a condition gave is true under one version
+        self.impure: set[str] = set()               # user functions that look at anything but their arguments
+        self.defines: dict[str, str] = {"assembler": "asar", "assembler_ver": "20000" if self.modern else "10901"}
+        self.builtin = frozenset(self.defines) | ({"assembler_time"} if self.modern else frozenset())
+        for name, value in self.root.defines:
+            self.defines[name.lstrip("!")] = value
+        self.poisoned: set[str] = set()
+        self.pc_stack: list[tuple[int, int, int, int, str, int, int, int]] = []
+        self.base_stack: list[int] = []
+        # None: each character stands for itself; a dictionary in 2.0, where any code point can be in it
+        self.table: list[int] | dict[int, int] | None = None
+        self.tables: list[list[int] | dict[int, int] | None] = []
+        self.fill_with = b"\0" * 12
+        self.pad_with = b"\0" * 12
+        self.optimize_bank = -1
+        self.optimize_dp = "always" if self.modern else "none"
+        self.optimize_address = "mirrors" if self.modern else "default"
+        self.dp_base = 0
+        self.cross = True           # bank borders are watched
+        self.half = False
+        self.in_struct = ""
+        self.struct_parent = ""
+        self.struct_static = False
+        self.struct_base = 0
+        self.struct_back: tuple[Any, ...] = ()
+        self.block: tuple[int, str, int] | None = None      # spcblock: address of its size, namespace outside, entry
+        self.included_once: set[str] = set()
+        self.defining = 0           # 2.0: definitions of macros around the line that is looked at
+        self.struct_names: set[str] = set()
+        self.free_settings: dict[str, int] = {}
+        self.prot_end = UNSET
+        self.next_region = UNPLACED
+        self.free_number = 1
+        self.free_id = 0
+        self.free_start = 0
+        self.free_extra = 0
+        self.free_code = False
+        self.free_byte = 0
+        self.head = -1              # number of the write that would be the first of a freespace block
+        self.head_used = False      # it is a `prot`
+        self.optimized = 0          # 1: `optimize dp` was there, 2: `optimize address`
+        self.warnings_pushed = 0
+        self.asked = False          # for the arithmetic of `asar 1.90`
+        self.xkas = False
+        self.inline = False         # `arch spc700-inline`
+        self.inline_head = -1       # the write that holds the size of its block
+        self.entry: Any = None      # what `startpos` names
+        self.repeat = 1
+        self.numif = self.numtrue = 0
+        self.else_done: dict[int, bool] = {}
+        self.loops: dict[int, Loop] = {}
+        self.turns = 0
+        self.unsure: int | None = None              # the level of an `if` whose condition is not known
+        self.unsure_reason = ""
+        self.unsure_matters = False
+        self.calls_made = 0
+        self.guesses: list[tuple[tuple[str, ...], int, int, int, tuple[Any, ...]]] = []
+        self.problems = []
+        self.struct_log: list[tuple[str, tuple[int, int, int, bool]]] = []
+        self.reason_log: list[str] = []             # why something is not known
+        self.label_log: list[str] = []              # in the order in which they were set
+        self.last_mark: dict[int, int] = {}
+        self.deferred: list[tuple[list[str], Scope, int, int, int]] = []   # assertions: words, scope, place, pos, real
+        self.frames: list[Frame] = []
+        self.file_number: dict[str, int] = {}
+        self.place = 0
+        self.written = 0
+        self.held = 0
+        out = self.out = Expansion()
+        out._machine = self
+        self.modes = out._modes
+        self.now: dict[str, int] = out.places
+        if number == 0:
+            self.labels = {}
+            self.static = set()
+            self.placed = False
+            self.free = Freespace(self.base_image) if self.base_image and not self.modern else None
+        if self.free is not None:
+            self.free.events.clear()
+
+    def compiler_of(self) -> Compiler:
+        key = (self.arch, self.rules)
+        found = self.compilers.get(key)
+        if found is None:
+            found = self.compilers[key] = Compiler(self.dialect, self.arch, self.rules)
+        return found
+
+    def push(self, frame: Frame) -> None:
+        if len(self.frames) >= self.limits.depth:
+            self.problem("recursion_limit", f"macros and includes are nested more than {self.limits.depth} deep")
+            raise Fatal
+        self.frames.append(frame)
+
+    # --- problems -----------------------------------------------------------------------------------------------------
+
+    def problem(self, code: str, message: str, place: int | None = None, severity: Severity = Severity.ERROR) -> None:
+        if len(self.problems) >= self.limits.problems and code != "nayru_limit":
+            return
+        place = self.place if place is None else place
+        path = self.out.files[place >> 24 & 0xFFFF] if self.out.files else self.root.path
+        row = place & 0xFFFFFF
+        self.problems.append(Problem(path, Span(row, row), "E" + code, severity, message))
+
+    def drop(self, code: str, message: str) -> Drop:
+        self.problem(code, message)
+        return Drop()
+
+    def unknown(self, reason: str) -> None:
+        """What follows has no known place until the next `org`."""
+        self.reason_log.append(reason)
+        self.next_region += 1
+        self.pos = self.real = self.origin = self.real_origin = self.next_region << REGION | 0x8000
+
+    def without_org(self) -> None:
+        self.problem("missing_org", "there is no `org` before this: Asar takes $008000",
+                     severity=Severity.ERROR if self.modern else Severity.WARNING)
+        self.pos = self.real = self.origin = self.real_origin = 0x8000
+
+    def mapping(self) -> Mapping:
+        return Mapping(self.mode, self.sa1_banks)
