@@ -1,21 +1,25 @@
 """The commands of Asar 2.0: how many words each takes, what it does and which of 2.0's errors it has (see `commands`).
 
 2.0 counts words strictly (``org $8000 + 2`` is an unknown command) and has other names for many errors; the commands
-that 1.91 only deprecated are gone. Where freespace lies is not known here: what stands in it has no place. As long as
+that 1.91 only deprecated are gone. Where freespace lies is found in `freespace_2`, if there is an image. As long as
 `commands` and for the same reason: some seventy commands, most of a few lines.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from nayru_lsp.asm.arithmetic import OUTSIDE, PURE_2, Expression, Unknown, Wrong
 from nayru_lsp.asm.commands import COMMANDS
 from nayru_lsp.asm.compiled import CODE, REPEATED, REST, Code, Data, pack, split_list, unquoted_2
-from nayru_lsp.asm.expansion import REGION, Fatal
-from nayru_lsp.asm.mapping import to_rom
+from nayru_lsp.asm.expansion import REGION, UNPLACED, Fatal
+from nayru_lsp.asm.freespace import Mapping
+from nayru_lsp.asm.freespace_2 import ANY as ANYWHERE
+from nayru_lsp.asm.freespace_2 import CODE as IN_CODE
+from nayru_lsp.asm.freespace_2 import NOT_KNOWN, Block, Freespace2, Wanted2
+from nayru_lsp.asm.mapping import SA1_BANKS, MappingMode, to_rom
 
 if TYPE_CHECKING:
     from nayru_lsp.asm.expand import Machine
@@ -124,7 +128,7 @@ def _amount(m: Machine, words: list[str]) -> int:
         raise m.drop("alignment_too_small", "an alignment is at least 1")
     if alignment & (alignment - 1):
         raise m.drop("invalid_alignment", "an alignment is a power of two")
-    if m.pos >= 0 and m.pos >> REGION:
+    if m.pos >> REGION >= UNPLACED:
         raise Unknown("an alignment in a place that is not known")
     return -(m.pos - offset) & (alignment - 1)
 
@@ -427,25 +431,24 @@ def _endspcblock(m: Machine, words: list[str]) -> None:
 _SWITCHES = frozenset(f"{no}{name}" for no in ("", "no") for name in "ram static align cleaned rats bankcross".split())
 
 
-def _options(m: Machine, words: Iterable[str]) -> dict[str, int]:
-    """What is asked for: ``bank`` (-1: any for data, -2: any for code) and the switches."""
-    found: dict[str, int] = {}
+def _options(m: Machine, words: Iterable[str]) -> dict[str, Any]:
+    """What is asked for: ``bank`` (see `freespace_2`), ``start``, ``pin`` and the switches."""
+    found: dict[str, Any] = {}
     for option in ",".join(words).split(","):
         name, _, value = option.partition("=")
         name = name.lower()
         if option.lower() in _SWITCHES:
             if name in ("ram", "noram"):
-                found["bank"] = -2 if name == "ram" else -1
+                found["bank"] = IN_CODE if name == "ram" else ANYWHERE
             else:
                 found[name.removeprefix("no")] = not name.startswith("no")
         elif name in ("bank", "start") and "=" in option:
-            number = _number(m, value, True)
-            if name == "bank":
-                found["bank"] = number
+            found[name] = _number(m, value, True)
         elif name == "pin" and "=" in option:
             if not _LABEL_NAME.match(value):
                 raise m.drop("invalid_label_name", f"`{value}` is no label")
             m.wanted(value)
+            found[name] = m.space, m.key(value)
         else:
             raise m.drop("invalid_freespace_request", f"freespace knows no option `{option}`")
     return found
@@ -456,52 +459,129 @@ def _freespace(m: Machine, words: list[str]) -> None:
     name = words[0].lower()
     settings = dict(m.free_settings)
     if name == "freecode":
-        settings["bank"] = -2
+        settings["bank"] = IN_CODE
     elif name == "freedata":
-        settings["bank"] = -1
+        settings["bank"] = ANYWHERE
     elif name == "segment":
-        settings["rats"] = 0
+        settings["rats"] = False
     if len(words) > 2:
         raise m.drop("invalid_freespace_request", "write the options as one list without spaces")
     if len(words) == 2:
         settings |= _options(m, words[1:])
-    tagged = settings.get("rats", 1)
-    bank = settings.get("bank", -3 if tagged else -1)
-    if bank == -3 or (not tagged and (settings.get("cleaned") or settings.get("static"))):
-        raise m.drop("invalid_freespace_request", "freespace needs `ram` or `noram`" if bank == -3 else
+    tagged = settings.get("rats", True)
+    bank = settings.get("bank", None if tagged else ANYWHERE)
+    if bank is None or (not tagged and (settings.get("cleaned") or settings.get("static"))):
+        raise m.drop("invalid_freespace_request", "freespace needs `ram` or `noram`" if bank is None else
                      "without a RATS tag there is nothing to clean")
     m.end_freespace()
-    m.free_code = bank == -2 or (bank >= 0 and not bank & 0x40)
+    m.free_code = bank == IN_CODE or (bank >= 0 and not bank & 0x40)
     m.free_id = m.free_number
     m.free_number += 1
     m.optimize_bank = -1
-    m.unknown("freespace: its place is found when the patch is applied")
-    m.pos = m.real = m.origin = m.real_origin = m.pos >> REGION << REGION
-    m.free_start = m.pos
+    m.head, m.head_used = len(m.out._objects) if tagged else -1, False
+    if m.free_2 is None:
+        m.unknown("freespace: its place is found when the patch is applied")
+        m.free_start = m.pos
+        return
+    _begin(m, m.free_2, Wanted2(
+        bank, tagged, align=settings.get("align", False), static=settings.get("static", False),
+        cross=settings.get("bankcross", False), start=settings.get("start", -1), pin=settings.get("pin"),
+        source=m.place))
+
+
+def _begin(m: Machine, free: Freespace2, wanted: Wanted2) -> None:
+    """A block in freespace where there is an image: at 0, until the last pass knows where it lies."""
+    m.placed, m.placing = True, m.pass_number < 2
+    if not m.pass_number:
+        free.blocks[m.free_id] = Block(wanted)
+    block = free.block(m.free_id)
+    if m.final and block.wanted.static and block.old_place == -2:
+        m.unknown("freespace: nothing leads to this static block")
+        raise m.drop("static_freespace_autoclean", "a static block needs an `autoclean` above it that leads here")
+    place = 0 if m.placing else block.place
+    if place == NOT_KNOWN:
+        m.unknown("freespace: its bank has no ROM")
+        m.free_start = m.pos
+        return
+    if place < 0:
+        m.problem("no_freespace_in_mapped_banks" if m.mode is MappingMode.SA1ROM else "no_freespace",
+                  f"there is no room for {block.length:,} bytes")
+        raise Fatal
+    m.free_start = m.pos = m.real = m.origin = m.real_origin = m.free_id << REGION | place
+    if not m.placing and block.wanted.static and block.old_place > 0 and block.length > block.old_length:
+        m.problem("static_freespace_growing", f"this block has {block.length:,} bytes now and had "
+                  f"{block.old_length:,}: a static one cannot grow")
+
+
+def place_2(m: Machine) -> None:
+    """What Asar does with freespace behind each of its three passes."""
+    free = m.free_2
+    assert free is not None
+    if not m.pass_number:
+        free.pin(m.labels)
+    elif m.placing:
+        free.image.program(_program(m, free.fillers), m.mapping())
+        free.place(m.mapping(), m.free_byte)
+        for name, position in m.labels.items():
+            if 0 < (number := position >> REGION) < UNPLACED:
+                m.labels[name] = number << REGION | position + free.block(number).place & 0xFFFFFF
+        free.placed = dict(m.labels)
+    else:
+        m.out._image = free.image.writes
+
+
+def _program(m: Machine, fillers: list[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
+    """Where the program writes outside of freespace: ROM offset, bytes, the byte that counts as free there."""
+    changes = [*((first, (mode, banks), None) for first, mode, banks in m.out._modes),
+               *((first, None, byte) for first, byte in fillers)]
+    changes.sort(key=lambda change: change[0])
+    changes.reverse()
+    mapping, filler = Mapping(MappingMode.LOROM, SA1_BANKS), 0
+    first = size = next_real = 0
+    for number, (real, length) in enumerate(zip(m.out._real, m.out._sizes, strict=True)):
+        while changes and changes[-1][0] <= number:
+            _, mode, byte = changes.pop()
+            mapping, filler = Mapping(*mode) if mode else mapping, filler if byte is None else byte
+            next_real = -1
+        if real == next_real and real & 0x7FFF:
+            size += length
+        else:
+            if size:
+                yield first, size, filler
+            first, size = mapping.rom(real), length
+            if real >> REGION or first < 0:
+                first = size = 0
+                next_real = -1
+                continue
+        next_real = real + length
+    if size:
+        yield first, size, filler
 
 
 def _freespace_settings(m: Machine, words: list[str]) -> None:
-    m.free_settings |= _options(m, words[1:])
+    m.free_settings = m.free_settings | _options(m, words[1:])
 
 
 def _freespacebyte(m: Machine, words: list[str]) -> None:
-    _number(m, words[1], True)
+    m.free_byte = _number(m, words[1], True) & 0xFF
+    if m.free_2 is not None and m.pass_number == 1:
+        m.free_2.fillers.append((len(m.out._objects), m.free_byte))
 
 
 def _prot(m: Machine, words: list[str]) -> None:
     _outside_block(m)
     names = split_list(words[1])
-    if not m.free_id or m.pos not in (m.free_start, m.prot_end):
+    if m.head != len(m.out._objects):
         raise m.drop("prot_not_at_freespace_start", "`prot` stands at the start of freespace")
-    if m.pos == m.prot_end:
-        m.step(-5)
+    if m.head_used:
+        m.step(-5)              # the end of the one before is written over
     if len(names) * 3 > 255:
         raise m.drop("prot_too_many_entries", "85 labels at most")
     m.write(b"PROT" + bytes([len(names) * 3]), 5)
     for name in names:
         m.write(_long_label(m, name), 3)
     m.write(b"STOP\0", 5)
-    m.prot_end = m.pos
+    m.head, m.head_used = len(m.out._objects), True
 
 
 def _long_label(m: Machine, text: str) -> object:
@@ -512,17 +592,24 @@ def _long_label(m: Machine, text: str) -> object:
 
 
 def _autoclean(m: Machine, words: list[str]) -> None:
-    if len(words) == 2:
+    made = m.compiler.instruction(words[1:]) if m.arch == "65816" and m.block is None else None
+    if len(words) == 2 and made is None:
         _outside_block(m)
+        if m.free_2 is not None:
+            m.placed, m.placing = True, m.pass_number < 2
+            if not m.pass_number:
+                m.free_2.image.source = m.place
+                m.free_2.image.remove(_number(m, words[1]), m.free_byte, m.mapping())
         return
     if words[1].lower() == "dl":
         _outside_block(m)
         label = words[2] if len(words) == 3 else ""
         if m.free_id:
             raise m.drop("autoclean_in_freespace", "`autoclean` cannot stand in freespace")
-        m.write(_long_label(m, label), 3)
+        kept = _long_label(m, label)
+        _clean(m, label, None, m.pos)
+        m.write(kept, 3)
         return
-    made = m.compiler.instruction(words[1:]) if m.arch == "65816" and m.block is None else None
     if made is None:
         raise m.drop("broken_autoclean" if len(words) == 3 else "unknown_command",
                      "`autoclean` stands before `dl` or an instruction with a long label")
@@ -532,21 +619,39 @@ def _autoclean(m: Machine, words: list[str]) -> None:
             raise m.drop(size, obj)
         raise m.drop("broken_autoclean", "this instruction takes no long label")
     label = obj.expression.text if isinstance(obj, Code) else ""
-    kept: object = obj
+    kept = obj
     if not isinstance(obj, bytes):
         size, kept = m.code(size, obj)
+    opcode = kept[1] if isinstance(kept, tuple) else obj.fixed if isinstance(obj, Code) else None
     if size != 4:
         m.problem("broken_autoclean", "this instruction takes no long label")
     elif m.free_id:
         m.problem("autoclean_in_freespace", "`autoclean` cannot stand in freespace")
     elif not _LABEL_NAME.match(label):
         m.problem("label_not_found", f"`{label}` is no label")
-    elif isinstance(obj, Code) and obj.fixed is not None:
-        opcode = kept[1] if isinstance(kept, tuple) else obj.fixed
+    elif opcode is not None:
+        at = m.pos
         m.write(bytes([opcode.value]), 1)
         m.write(_long_label(m, label), 3)
+        _clean(m, label, opcode.value, at)
         return
     m.write(kept, size)
+
+
+def _clean(m: Machine, label: str, opcode: int | None, at: int) -> None:
+    """What `autoclean` does to the image in the second pass and checks in the last one."""
+    if m.free_2 is None:
+        return
+    m.placed, m.placing = True, m.pass_number < 2
+    key = m.key(label)
+    position = m.labels.get(m.space + key, m.labels.get(key))
+    if not m.final or position is None or at >> REGION:
+        return
+    if m.placing:
+        m.free_2.image.source = m.place
+        m.free_2.clean(at, opcode, position >> REGION, m.mapping(), m.free_byte)
+    elif not m.free_2.leads_into(position & 0xFFFFFF, m.mapping()):
+        m.problem("autoclean_label_at_freespace_end", f"`{label}` lies in no freespace, or at its start")
 
 
 # --- text --------------------------------------------------------------------------------------------------------
@@ -631,6 +736,9 @@ def _repeated(m: Machine, words: list[str]) -> None:
 
 def moving_2(m: Machine) -> None:
     """Three passes are all there are: a label that would move once more is refused."""
+    if m.free_2 is not None and m.placed:
+        _moved(m, m.free_2.placed)
+        return
     for keys, literal, used, position, how in m.guesses:
         if m.width_of(keys, literal, position, how) != used:
             behind = [(value, name) for name, value in m.labels.items()
@@ -640,6 +748,19 @@ def moving_2(m: Machine) -> None:
                 m.problem("label_ambiguous", f"`{name}` would move again: the width of an operand before it depends on "
                                              "where it lies", m.now[name])
             return
+
+
+def _moved(m: Machine, placed: dict[str, int]) -> None:
+    """With freespace: where Asar expects a label in its last pass, and where it is."""
+    failed = bool(m.problems)
+    for name in m.label_log:
+        position, expected = m.labels[name], placed.get(name, m.labels[name])
+        if (position ^ expected) & 0xFFFFFF and position >> REGION < UNPLACED:
+            other_bank = (position ^ expected) & 0xFF0000 or expected & 0xFFFFFF == m.dp_base + 0xFF
+            if other_bank or not failed:
+                m.problem("label_ambiguous" if other_bank else "internal_error",
+                          f"`{name}` is not where the pass before left it", m.now[name])
+            failed = True
 
 
 _WORDS = {

@@ -25,7 +25,7 @@ from typing import Any
 
 from nayru_lsp.asm.arithmetic import Unknown, Wrong
 from nayru_lsp.asm.commands import COMMANDS
-from nayru_lsp.asm.commands_2 import command_2, moving_2, said_2
+from nayru_lsp.asm.commands_2 import command_2, moving_2, place_2, said_2
 from nayru_lsp.asm.compiled import (
     ASSIGN,
     BAD,
@@ -85,7 +85,8 @@ class Machine(Conditions, Placing):
             with suppress(Fatal):
                 self.go()
                 self.stopped = False
-            if first and number == first and (self.stopped or (self.priority and not self.modern and not self.asked)):
+            if first and number == first and (self.stopped or self.placed or (
+                    self.priority and not self.modern and not self.asked)):
                 self.structs, self.priority = {}, self.modern
                 return self.expansion()     # what was known from before does not hold, or would not be reached
             self.placing = self.placing and not self.stopped
@@ -147,6 +148,8 @@ class Machine(Conditions, Placing):
         if self.warnings_pushed:
             self.problem("pushwarnings_without_pullwarnings", "a `warnings push` has no `warnings pull`")
         self.end_freespace()
+        if self.free_2 is not None and self.placed and not self.stopped:
+            place_2(self)
         if self.free is not None and not self.placing and not self.stopped:
             for code, message, place in self.free.finish(self.labels):
                 self.problem(code, message, place)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from nayru_lsp.asm.mapping import SA1_BANKS, MappingMode, to_rom, to_snes
 from nayru_lsp.asm.problem import Problem
 
-UNPLACED = 0x80         # regions from this number on have no known place
+UNPLACED = 1 << 24      # regions from this number on have no known place
 REGION = 24             # bits below the number of a region in a position
 UNSET = -1              # no `org` yet
 

@@ -23,7 +23,7 @@ _NO_STATE = frozenset("""
     held
     root dialect modern read tick limits base_image compilers prepared faults binaries inactive templates labels
     static out scope region now problems guesses deferred modes label_log shape_reads total turns calls_made
-    written place file_number pass_number final placing placed stopped free head head_used last_mark
+    written place file_number pass_number final placing placed stopped free free_2 head head_used last_mark
     functions_version frames priority builtin segments found_border part parting passed before base saved
     unbordered follow borders old_index reason_log struct_log structs below
 """.split())
@@ -92,6 +92,7 @@ class Following(Machine):
             number = bisect_left(rows, index + 1)
             frame.border = min(rows[number] if number < len(rows) else 1 << 31, index + 2 * BORDER)
         if self.in_struct or self.block is not None or self.unsure is not None or self.repeat != 1 or self.placing or (
+                self.head == len(self.out._objects)) or (       # `prot` may follow
                 self.loops and any(loop.kind != "if" for loop in self.loops.values())):     # a loop is one step
             if frame.index < 0:
                 self.unbordered.add(frame.file)
@@ -148,6 +149,7 @@ class Following(Machine):
             number = bisect_left(rows, frame.index + 1)
             frame.border = rows[number] if number < len(rows) else frame.index + BORDER
         self.last_mark = {}
+        self.head = -1
 
     def set_label(self, name: str, value: int | None, static: bool) -> None:
         if self.parting and name in self.now:

@@ -159,7 +159,7 @@ class Image:
             return self._elsewhere(wanted, mapping.mode)
         for growing in (True, False):
             found = search(wanted, mapping)
-            if found >= 0 or not growing or not self._grown(wanted, mapping, filler):
+            if found >= 0 or not growing or not self.grown(wanted.code, mapping, filler):
                 return found
         return -1
 
@@ -209,10 +209,10 @@ class Image:
             return self._try(_FIRST, end, wanted, 0x7FFF, half)
         return -1
 
-    def _grown(self, wanted: Wanted, mapping: Mapping, filler: int) -> bool:
+    def grown(self, code: bool, mapping: Mapping, filler: int) -> bool:
         size = len(self.data)
         if mapping.mode is MappingMode.LOROM:
-            if wanted.code and size >= 0x200000:
+            if code and size >= 0x200000:
                 return False        # code could not use it
             larger = {0x80000: 0x100000, 0x100000: 0x200000, 0x200000: 0x400000, 0x300000: 0x400000}.get(size, 0)
             if larger:

@@ -257,8 +257,8 @@ class Live:
         except Everything:
             machine.found_border = -2
         met = machine.found_border
-        if met == -2 or (met < 0 and machine.frames):
-            return None         # a name is there twice, or Asar stopped: whatever follows is another program
+        if met == -2 or machine.placed or (met < 0 and machine.frames):
+            return None     # a name is there twice, the image is changed, or Asar stopped: that is another program
         if met < 0:
             machine.finish()
             self._end = machine.end()

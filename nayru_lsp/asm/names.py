@@ -215,11 +215,11 @@ class Names(State):
         if name == "pc":
             if self.pos >> REGION >= UNPLACED:
                 raise Unknown("pc() in a place that is not known")
-            return self.pos
+            return self.pos & 0xFFFFFF if self.modern else self.pos
         if name == "realbase":
             if self.real >> REGION >= UNPLACED:
                 raise Unknown("realbase() in a place that is not known")
-            return self.real
+            return self.real & 0xFFFFFF if self.modern else self.real
         if name == "defined":
             return int(str(arguments[0]) in (self.defines if self.scope.defines is None else self.scope.defines))
         if name in ("snestopc", "pctosnes"):
@@ -299,9 +299,9 @@ class Names(State):
         names = iter(self.now)
         following = next((next(names, None) for one in names if one == name), None)
         end = 0xFFFFFF if following is None else self.labels[following]
-        if (end ^ position) >> REGION:
+        if (end ^ position) >> REGION and max(end, position) >> REGION >= UNPLACED:
             raise Unknown(f"the place of `{name}` is not known")
-        return end - position
+        return (end & 0xFFFFFF) - (position & 0xFFFFFF)
 
     def found(self, name: str, from_path: str) -> list[str]:
         """Every path that Asar would try for ``name``."""

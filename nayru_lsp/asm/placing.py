@@ -202,6 +202,8 @@ class Placing(Names):
             offset = to_rom(mode, address)
             found = None if offset is None else to_snes(mode, offset + size)
             return 0xFFFFFF if found is None else found
+        if mode is MappingMode.HIROM and self.modern and self.free_id:
+            return address + size
         if beyond and (mode is MappingMode.LOROM or (mode is not MappingMode.NOROM and not address & 0x400000)):
             return address + size + 0x8000
         return address + size
@@ -216,6 +218,8 @@ class Placing(Names):
     def end_freespace(self) -> None:
         if self.free is not None and self.free_id and self.pos >= 0 and self.pos >> REGION:
             self.free.lengths[self.free_id] = self.pos - self.free_start + self.free_extra
+        if self.free_2 is not None and self.free_id and self.real >> REGION == self.free_id:
+            self.free_2.block(self.free_id).length = self.real - self.free_start
         self.free_id = self.free_extra = 0
 
 

@@ -17,6 +17,7 @@ from nayru_lsp.asm.arithmetic import Rules
 from nayru_lsp.asm.compiled import Block, Compiler, Rows
 from nayru_lsp.asm.expansion import REGION, UNPLACED, UNSET, Expansion, Fatal, Limits
 from nayru_lsp.asm.freespace import Freespace, Mapping
+from nayru_lsp.asm.freespace_2 import Freespace2
 from nayru_lsp.asm.mapping import SA1_BANKS, MappingMode
 from nayru_lsp.asm.problem import Problem, Severity
 from nayru_lsp.asm.project import Root
@@ -194,8 +195,7 @@ class State:
         self.included_once: set[str] = set()
         self.defining = 0           # 2.0: definitions of macros around the line that is looked at
         self.struct_names: set[str] = set()
-        self.free_settings: dict[str, int] = {}
-        self.prot_end = UNSET
+        self.free_settings: dict[str, Any] = {}
         self.next_region = UNPLACED
         self.free_number = 1
         self.free_id = 0
@@ -242,6 +242,7 @@ class State:
             self.static = set()
             self.placed = False
             self.free = Freespace(self.base_image) if self.base_image and not self.modern else None
+            self.free_2 = Freespace2(self.base_image) if self.base_image and self.modern else None
         if self.free is not None:
             self.free.events.clear()
 
