@@ -58,6 +58,9 @@ class ProjectConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         pattern="^(lorom|hirom|exlorom|exhirom|sa1rom|fullsa1rom|sfxrom|norom|)$")] = ""
     prelude: Annotated[str, Meta(description="A file assembled before every root.")] = ""
     base_image: Annotated[str, Meta(description="The ROM that every root is applied to.")] = ""
+    symbols: Annotated[tuple[str, ...], Meta(
+        description="Symbol files (WLA or no$sns `.sym`, Mesen 2 `.mlb`), inside the workspace: hover names addresses "
+                    "by them. They define nothing.")] = ()
     checks: Annotated[dict[str, bool], Meta(
         description="Problem codes switched off (false) or on (true), such as `NAY201 = false`.")] = {}
     packs: Annotated[tuple[str, ...], Meta(
@@ -255,6 +258,7 @@ def inside(path: str) -> bool:
 def _project_paths(config: ProjectConfig) -> list[tuple[str, str]]:
     found = [(f"include_paths[{i}]", path) for i, path in enumerate(config.include_paths)]
     found += [("prelude", config.prelude), ("base_image", config.base_image)]
+    found += [(f"symbols[{i}]", path) for i, path in enumerate(config.symbols)]
     for i, root in enumerate(config.roots):
         found += [(f"roots[{i}].path", root.path), (f"roots[{i}].prelude", root.prelude),
                   (f"roots[{i}].base_image", root.base_image)]

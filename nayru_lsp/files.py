@@ -185,6 +185,7 @@ def unfound(folder: str, config: ProjectConfig, fence: Fence) -> list[str]:
     """What ``nayru.toml`` names and is not there, as "key: why" sentences: a typing slip in a root's path would else
     silence everything that is said about the project."""
     named = [("prelude", config.prelude), ("base_image", config.base_image)]
+    named += [(f"symbols[{i}]", path or ".") for i, path in enumerate(config.symbols)]
     for i, root in enumerate(config.roots):
         named += [(f"roots[{i}].path", root.path or "."), (f"roots[{i}].prelude", root.prelude),
                   (f"roots[{i}].base_image", root.base_image)]

@@ -43,6 +43,7 @@ from nayru_lsp.server_expansion import Expansions
 from nayru_lsp.server_index import Index
 from nayru_lsp.server_protocol import Server
 from nayru_lsp.server_settings import Settings, client_of
+from nayru_lsp.server_symbols import SymbolFiles
 from nayru_lsp.session import Session
 from nayru_lsp.snapshot import Snapshot
 
@@ -72,6 +73,7 @@ class Nayru:
         self.index = Index(self.session, self._project_moved)
         self.assist = Assist(self)
         self.expansions = Expansions(self)
+        self.symbols = SymbolFiles(self)
         self._told: set[str] = set()            # sentences shown to the user; each once
         self._check_cost: dict[str, float] = {}
         self._status: dict[str, Any] = {}       # as last sent
@@ -167,7 +169,7 @@ class Nayru:
         wanted = []
         if self.session.client.watched_files:
             watchers = [types.FileSystemWatcher(glob_pattern=pattern) for pattern in (
-                "**/*.{asm,s,inc,a65,65s,65c,i65,asr,mac}", f"**/{PROJECT_FILE}")]
+                "**/*.{asm,s,inc,a65,65s,65c,i65,asr,mac}", "**/*.{sym,mlb}", f"**/{PROJECT_FILE}")]
             wanted.append(types.Registration(
                 id="nayru-watch", method=types.WORKSPACE_DID_CHANGE_WATCHED_FILES,
                 register_options=types.DidChangeWatchedFilesRegistrationOptions(watchers=watchers)))
@@ -244,6 +246,7 @@ class Nayru:
         self.plugins.configure(msgspec.to_builtins(config.user), self.places.data_folder)
         self.assist.configure(config.user)
         self.expansions.configure(config.user.analysis)
+        self.symbols.look()
         self._project_moved(set(self.session.documents))
 
     def did_change_configuration(self, params: types.DidChangeConfigurationParams) -> None:
@@ -273,10 +276,11 @@ class Nayru:
 
     def did_change_watched_files(self, params: types.DidChangeWatchedFilesParams) -> None:
         paths = [to_path(event.uri) for event in params.changes]
+        self.symbols.look()
         if any(path.endswith("/" + PROJECT_FILE) for path in paths):
             self._configure()
-        sources = [path for path in paths if not path.endswith("/" + PROJECT_FILE) and path not in
-                   self.session.documents]
+        sources = [path for path in paths if not path.endswith((f"/{PROJECT_FILE}", ".sym", ".mlb"))
+                   and path not in self.session.documents]
         if sources:
             self.schedule.start(self.index.read(sources))
 
@@ -359,6 +363,7 @@ class Nayru:
         file, project = session.project.files.get(path), session.project
         if file is None or path not in session.documents:
             return
+        self.symbols.look()
         start = time.perf_counter()
         checks, judges = tuple(self.plugins.checks.values()), session.snapshot().judges(path)
         cost = self._check_cost.get(path)
@@ -424,6 +429,7 @@ class Nayru:
         where = self._at(params.text_document, params.position)
         if where is None:
             return None
+        self.symbols.look()
         snapshot, file, offset = where
         own = hover(snapshot, file, offset)
         parts = await self.plugins.gather("nayru_hover", deadline=PLUGIN_DEADLINE, snapshot=snapshot, file=file,
@@ -451,6 +457,7 @@ class Nayru:
 
     async def completion(self, params: types.CompletionParams) -> types.CompletionList | None:
         where = self._at(params.text_document, params.position)
+        self.symbols.look()
         return completion(*where) if where else None
 
     async def completion_resolve(self, item: types.CompletionItem) -> types.CompletionItem:

@@ -16,6 +16,7 @@ from nayru_lsp.asm.facts import FactTable
 from nayru_lsp.asm.parser import parse_text
 from nayru_lsp.asm.problem import Problem, joined
 from nayru_lsp.asm.project import ParsedFile, Project, Root
+from nayru_lsp.asm.symbol_files import AddressNames
 from nayru_lsp.asm.syntax import Dialect
 from nayru_lsp.asm.text import SourceText, Span
 from nayru_lsp.config import Config
@@ -47,6 +48,7 @@ class Session:
         self.text_revision = 0      # grows with texts only: what a validation of a root depends on
         self.problems = ProblemStore()
         self.expanded: dict[str, Expanded] = {}     # path of a root -> what executing it found
+        self.symbols: Mapping[str, tuple[AddressNames, ...]] = {}   # workspace folder -> its symbol files
         self._snapshot: Snapshot | None = None
 
     # --- reading -----------------------------------------------------------------------------------------------
@@ -55,7 +57,7 @@ class Session:
         """The frozen view of now; the same object until something changes."""
         if self._snapshot is None:
             self._snapshot = Snapshot(self.project, self.config, self.client, self.encoding, self.facts, self.revision,
-                                      dict(self.expanded))
+                                      dict(self.expanded), self.symbols)
         return self._snapshot
 
     def file(self, uri: str) -> ParsedFile | None:
@@ -175,6 +177,11 @@ class Session:
             self.expanded[root] = expanded
         else:
             self.expanded.pop(root, None)
+        self._snapshot = None
+
+    def set_symbols(self, symbols: Mapping[str, tuple[AddressNames, ...]]) -> None:
+        """The symbol files of each workspace folder."""
+        self.symbols = symbols
         self._snapshot = None
 
     def _outdate(self, paths: Iterable[str]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from nayru_lsp.asm.expanded import Expanded
 from nayru_lsp.asm.facts import FactTable
 from nayru_lsp.asm.project import Project
+from nayru_lsp.asm.symbol_files import AddressNames
 from nayru_lsp.config import Config
 
 
@@ -33,7 +34,8 @@ class Client:
 class Snapshot:
     """``encoding`` is the agreed position encoding ("utf-8", "utf-16", "utf-32"); ``revision`` grows with every
     change of any file or of the configuration. ``expanded``: what executing each root (by its path) found, where that
-    was done; it may be older than the texts (`Expanded.stale`)."""
+    was done; it may be older than the texts (`Expanded.stale`). ``symbols``: the symbol
+    files of each workspace folder; they name addresses and define nothing."""
 
     project: Project
     config: Config
@@ -42,6 +44,7 @@ class Snapshot:
     facts: FactTable
     revision: int
     expanded: Mapping[str, Expanded] = field(default_factory=dict)
+    symbols: Mapping[str, tuple[AddressNames, ...]] = field(default_factory=dict)
 
     def expanded_of(self, path: str) -> Expanded | None:
         """That of the first root that reaches this file; one that is named before one that is guessed."""
@@ -52,6 +55,12 @@ class Snapshot:
         if not found:       # the include was made by a macro or a define
             found = [one for one in self.expanded.values() if path in one.files]
         return min(found, key=lambda one: (path not in one.files, not one.named, one.stale), default=None)
+
+    def symbols_of(self, path: str) -> tuple[AddressNames, ...]:
+        """Those of the innermost workspace folder that holds ``path``."""
+        folder = max((folder for folder in self.symbols if path.startswith(folder.rstrip("/") + "/")), key=len,
+                     default="")
+        return self.symbols.get(folder, ())
 
     def judges(self, path: str) -> tuple[Expanded, ...]:
         """Those of all roots that reach this file, where every one of them is there, fresh and sure; else none."""

@@ -47,6 +47,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "nayru_lsp.server_expansion": (("nayru_lsp",), ("pygls", "lsprotocol")),
     "nayru_lsp.expansion_work": (("nayru_lsp.asm", "nayru_lsp.files"), ()),
     "nayru_lsp.server_index": (("nayru_lsp",), ("pygls", "lsprotocol")),
+    "nayru_lsp.server_symbols": (("nayru_lsp",), ()),
     "nayru_lsp.server_settings": (("nayru_lsp",), ("pygls", "lsprotocol", "msgspec")),
     "nayru_lsp.server_protocol": (("nayru_lsp",), ("pygls", "lsprotocol", "cattrs")),
     "nayru_lsp.forgetting": ((), ()),

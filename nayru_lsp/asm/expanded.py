@@ -6,6 +6,7 @@ of a row holds for the very text that was executed, so ask `Expanded.is_text` fi
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
@@ -120,7 +121,7 @@ class Expanded:
     the rows of every other file still holds for them.
     """
 
-    __slots__ = ("_tables", "_texts", "moved", "named", "placed", "problems", "reasons", "sure")
+    __slots__ = ("_tables", "_texts", "mapping_mode", "moved", "named", "placed", "problems", "reasons", "sure")
 
     def __init__(self, packed: Packed, texts: Mapping[str, SourceText] | None = None, *, named: bool = True) -> None:
         self._tables = _Tables(packed)
@@ -129,6 +130,7 @@ class Expanded:
         self.sure: bool = packed["sure"]        # nothing was unknown, nothing was left out
         self.problems: tuple[Found, ...] = tuple([Found(*one) for one in packed["problems"]])
         self.reasons: Mapping[str, int] = packed["reasons"]
+        self.mapping_mode: str = packed["mapping_mode"]     # at the end
         self.named = named
         # Without an `org`, a part of a program was executed as if it stood at $008000.
         self.placed = named or not any(one.code == "Emissing_org" for one in self.problems)
@@ -194,6 +196,17 @@ class Expanded:
         """Was it set (``Name = value``), so that it need not be a place?"""
         at = self._tables.index.get(made.name)
         return at is not None and bool(self._tables.numbers[at])
+
+    def labels_of(self, value: int) -> tuple[Made, ...]:
+        """The labels that have this value, those that are set to it too, in the order of files and rows."""
+        if not self.placed:
+            return ()
+        data = self._tables.packed["labels"]["values"]
+        wanted, found, at = array("q", [value]).tobytes(), [], -1
+        while (at := data.find(wanted, at + 1)) >= 0:
+            if at % 8 == 0:
+                found.append(self._made(at // 8))
+        return tuple(found)
 
     def places(self, path: str, row: int) -> tuple[Made, ...]:
         """The labels that were made at a line."""

@@ -31,6 +31,7 @@ def pack(expansion: Expansion, given: Mapping[str, str] | None = None) -> Packed
     cut = any(code not in HARMLESS for _, _, code, severity, _ in problems if severity == Severity.ERROR)
     return {
         "files": list(expansion.files), "problems": problems, "reasons": reasons, "sure": not reasons and not cut,
+        "mapping_mode": str(expansion.mapping_mode),
         "labels": _pack_labels(expansion), "lines": _pack_lines(expansion, data),
         "defines": _pack_defines(expansion, given or {}), "skipped": _pack_skipped(expansion),
         "macros": _pack_macros(expansion)}

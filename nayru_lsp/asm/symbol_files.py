@@ -1,14 +1,17 @@
 """Symbol files of assemblers and debuggers: text in, text out.
 
 Writes WLA (the bytes that Asar 1.91 writes, tests/asm/test_symbol_files.py) and Mesen 2 labels (.mlb); reads both and
-no$sns (.sym). Reading is total: whatever is no symbol is counted and passed over. Refuses to know files and ROM sizes.
+no$sns (.sym). Reading is total and bounded: whatever is no symbol is counted and passed over. What was read names
+addresses (`AddressNames`) and nothing else: the assembler knows none of these names. Refuses to know files, ROM sizes.
 """
 
 from __future__ import annotations
 
 import re
+from array import array
+from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from nayru_lsp.asm.mapping import MappingMode, canonical_register, to_rom, to_snes
@@ -18,6 +21,8 @@ NO_VALUE = "no known value"
 NO_MEMORY = "a value that is no address of a memory that Mesen names"
 NO_NAME = "a name with blanks in it"
 MORE_NAMES = 8                  # further names of one address that its comment lists
+ROWS = 400_000                  # symbols that are kept of one file
+NAME = 200                      # characters that are kept of one name
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +159,12 @@ def mesen_place(mode: MappingMode, address: int) -> tuple[str, int] | None:
     return None
 
 
-def _address(memory: str, offset: int, mode: MappingMode) -> int | None:
-    """The SNES address of an offset in one of Mesen's memories, or None where the SNES CPU sees none."""
+def _address(memory: str, offset: int, mode: MappingMode | None) -> int | None:
+    """The SNES address of an offset in one of Mesen's memories, or None where the SNES CPU sees none, or where only
+    the mapping mode could tell."""
     match memory:
         case "SnesPrgRom" | "PRG":
-            return to_snes(mode, offset)
+            return None if mode is None else to_snes(mode, offset)
         case "SnesWorkRam" | "WORK":
             return 0x7E0000 + offset if offset < 0x20000 else None
         case "SnesRegister" | "REG" | "SnesMemory":
@@ -182,6 +188,7 @@ def _address(memory: str, offset: int, mode: MappingMode) -> int | None:
 
 # --- reading -----------------------------------------------------------------------------------------------------
 
+_ROW = re.compile(r"[^\r\n]+")
 _BANKED = re.compile(r"([0-9A-Fa-f]{2,4}):([0-9A-Fa-f]{4})[ \t]+(\S+)")
 _FLAT = re.compile(r"([0-9A-Fa-f]{8}|[0-9A-Fa-f]{6})[ \t]+(\S+)")
 _MESEN = re.compile(
@@ -191,48 +198,49 @@ _LINE = re.compile(r"([0-9A-Fa-f]{2}):([0-9A-Fa-f]{4}) ([0-9A-Fa-f]{4}):([0-9A-F
 _NAMES = frozenset({"", "[labels]", "[symbols]", "[definitions]"})      # sections whose lines are names
 
 
-def read_symbols(text: str, mapping_mode: MappingMode = MappingMode.LOROM) -> tuple[list[SymbolRow], int]:
-    """The symbols of a WLA, no$sns or Mesen file, and how many lines were none where one was expected.
+def read_symbols(text: str, mapping_mode: MappingMode | None = MappingMode.LOROM) -> tuple[list[SymbolRow], int]:
+    """The symbols of a WLA, no$sns or Mesen file (at most ROWS), and how many lines were none where one was expected.
 
     A row has a place where the file maps its very address to a line. ``mapping_mode`` says where Mesen's ROM offsets
-    lie; labels of memories that the SNES CPU does not see (the sound processor's) are counted as passed over."""
+    lie; labels of memories that the SNES CPU does not see (the sound processor's) are counted as passed over, and where
+    the mode is not known, those of ROM and save RAM too."""
     found: list[tuple[str, int]] = []
     files: dict[int, str] = {}
     lines: dict[int, tuple[int, int]] = {}
     section, skipped = "", 0
-    for line in text.replace("\r\n", "\n").replace("\r", "\n").lstrip("\ufeff").split("\n"):
-        line = line.strip(" \t")
+    for match in _ROW.finditer(text):       # one at a time: a list of all would take more room than the text
+        line = match[0].strip(" \t\ufeff")
         if not line or line[0] in ";#":
             continue
         if line[0] == "[" and line[-1] == "]":
             section = line.lower()
         elif section in _NAMES:
             name = _name(line, mapping_mode)
-            if name is None:
+            if name is None or len(found) >= ROWS:
                 skipped += 1
             elif name[0]:
                 found.append(name)
         elif section == "[source files]":
-            match = _FILE.match(line)
-            if match is None:
+            file = _FILE.match(line)
+            if file is None:
                 skipped += 1
             else:
-                files[int(match[1], 16)] = match[2]
+                files[int(file[1], 16)] = file[2]
         elif section == "[addr-to-line mapping]":
-            match = _LINE.match(line)
-            if match is None:
+            mapped = _LINE.match(line)
+            if mapped is None:
                 skipped += 1
             else:
-                lines.setdefault(int(match[1] + match[2], 16), (int(match[3], 16), int(match[4], 16)))
+                lines.setdefault(int(mapped[1] + mapped[2], 16), (int(mapped[3], 16), int(mapped[4], 16)))
     rows = []
     for label, value in found:
-        file, number = lines.get(value, (-1, 0))
-        rows.append(SymbolRow(label, value, files[file], number) if file in files and number else
+        owner, number = lines.get(value, (-1, 0))
+        rows.append(SymbolRow(label, value, files[owner], number) if owner in files and number else
                     SymbolRow(label, value))
     return rows, skipped
 
 
-def _name(line: str, mode: MappingMode) -> tuple[str, int] | None:
+def _name(line: str, mode: MappingMode | None) -> tuple[str, int] | None:
     """(name, value) of a line; the name is "" where Mesen has a comment only. None: it is no symbol."""
     match = _BANKED.match(line)
     if match is not None:
@@ -247,3 +255,43 @@ def _name(line: str, mode: MappingMode) -> tuple[str, int] | None:
         address = _address(match[1], int(match[2], 16), mode)
         return (match[3] or "", address) if address is not None else None
     return None
+
+
+# --- names of addresses ------------------------------------------------------------------------------------------
+
+def home(mode: MappingMode | None, address: int) -> int:
+    """One address for all at which the same byte is seen; the address itself where the mapping mode is not known."""
+    place = None if mode is None else mesen_place(mode, address)
+    found = None if place is None else _address(*place, mode)
+    return address if found is None else found
+
+
+class AddressNames:
+    """What a symbol file calls the addresses. Immutable."""
+
+    def __init__(self, path: str, rows: Iterable[SymbolRow], mode: MappingMode | None = None) -> None:
+        self.path = path
+        self._mode = mode
+        known = sorted({(home(mode, row.value), row.name[:NAME]) for row in rows if row.value is not None})
+        self._values = array("I", [value for value, _ in known])
+        self._names = [name for _, name in known]
+
+    def at(self, address: int) -> tuple[str, ...]:
+        """The names of an address, wherever it is seen; one of Asar's own making only where there is no other."""
+        value = home(self._mode, address)
+        found = self._names[bisect_left(self._values, value):bisect_right(self._values, value)]
+        return tuple([name for name in found if not name.startswith(":")] or found)
+
+    def beginning(self, digits: str) -> Iterator[tuple[int, str]]:
+        """(address, name) of the addresses whose six hex digits begin so, in order. In banks $00-$7D also what is
+        listed under the bank $80 above."""
+        scale = 4 * (6 - len(digits))
+        if scale < 0 or not digits.isalnum():
+            return
+        first = int(digits, 16) << scale
+        for flip in (0, 0x800000):
+            low = first ^ flip
+            for at in range(bisect_left(self._values, low), bisect_right(self._values, low + (1 << scale) - 1)):
+                value = self._values[at]
+                if not flip or home(self._mode, value ^ flip) == value:
+                    yield value ^ flip, self._names[at]

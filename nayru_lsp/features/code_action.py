@@ -1,17 +1,23 @@
-"""``textDocument/codeAction``: the fixes of problems, and "Generate routine from comment"."""
+"""``textDocument/codeAction``: the fixes of problems, "Generate routine from comment", and a label for an address."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from lsprotocol import types
 
+from nayru_lsp.asm.parser import data_arguments
 from nayru_lsp.asm.problem import Problem
 from nayru_lsp.asm.project import ParsedFile
+from nayru_lsp.asm.syntax import Directive, Instruction, OperandShape
 from nayru_lsp.asm.text import Span
 from nayru_lsp.convert import to_diagnostic, to_range, to_text_edits, to_workspace_edit
+from nayru_lsp.features.hover import number_at
+from nayru_lsp.features.names import executed_at
 from nayru_lsp.snapshot import Snapshot
 
+_NAME = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
 GENERATE = "nayru.generate"
 
 
@@ -30,6 +36,15 @@ def code_action(
                     title=fix.title, kind=types.CodeActionKind.QuickFix,
                     diagnostics=[to_diagnostic(problem, snapshot, file.text)], is_preferred=number == 0,
                     edit=to_workspace_edit(file.path, version, edits, snapshot, uri)))
+    if _wanted(context, types.CodeActionKind.RefactorRewrite) and snapshot.client.code_action_literals:
+        label = label_for(snapshot, file, span)
+        if label is not None:
+            name, where = label
+            edits = to_text_edits(file.text, [(where, name)], snapshot.encoding)
+            found.append(types.CodeAction(
+                title=f"Replace {file.text.slice(*where)} by its label {name}",
+                kind=types.CodeActionKind.RefactorRewrite,
+                edit=to_workspace_edit(file.path, version, edits, snapshot, uri)))
     comment = comment_lines(file, span)
     if comment is not None and _wanted(context, types.CodeActionKind.RefactorRewrite):
         command = types.Command(
@@ -38,6 +53,32 @@ def code_action(
         found.append(types.CodeAction(title=command.title, kind=types.CodeActionKind.RefactorRewrite, command=command)
                      if snapshot.client.code_action_literals else command)
     return found
+
+
+def label_for(snapshot: Snapshot, file: ParsedFile, span: Span) -> tuple[str, Span] | None:
+    """(label, the number it can stand for) where the bytes stay the same: in what takes three bytes of any label, and
+    where the executed root has exactly one label of that value, which the name means there too."""
+    start, line, statement = file.statement_at(span.start)
+    number = number_at(line, statement, span.start - start)
+    if number is None or not isinstance(number.value, int) or number.base != 16 or span.end > start + number.end:
+        return None
+    if isinstance(statement, Instruction):
+        operand = statement.operand
+        fits = operand is not None and operand.shape is OperandShape.PLAIN and operand.value == number and (
+            statement.mnemonic in ("JSL", "JML") and not statement.suffix)
+    else:
+        fits = isinstance(statement, Directive) and statement.name == "dl" and (
+            number in data_arguments(line, statement))
+    executed = executed_at(snapshot, file, span.start)
+    scope = file.scope_at(span.start)
+    if not fits or executed is None or executed[0].stale or scope.arch != "65816" or scope.macro:
+        return None
+    expanded = executed[0]
+    labels = [made for made in expanded.labels_of(number.value) if not expanded.is_number(made)]
+    if len(labels) != 1 or _NAME.match(labels[0].name) is None or (
+            expanded.label(labels[0].name, scope.namespace) != labels[0]):
+        return None
+    return labels[0].name, Span(start + number.start, start + number.end)
 
 
 def comment_lines(file: ParsedFile, span: Span) -> Span | None:

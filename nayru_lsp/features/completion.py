@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from string import hexdigits
 from typing import Any
 
 from lsprotocol import types
@@ -17,7 +18,7 @@ from nayru_lsp.asm.text import Span
 from nayru_lsp.asm.words import BUILT_IN_DEFINES, DIRECTIVES, FUNCTIONS, SPC700
 from nayru_lsp.convert import to_range
 from nayru_lsp.features.hover import fact_text, made_text, symbol_text
-from nayru_lsp.features.names import address_text, own_symbols
+from nayru_lsp.features.names import address_text, own_symbols, plain
 from nayru_lsp.snapshot import Snapshot
 
 LIMIT = 200
@@ -138,6 +139,7 @@ def _operand(items: _Items, snapshot: Snapshot, file: ParsedFile, offset: int, h
     if items.word.startswith("$"):
         for fact in snapshot.facts.facts:
             _add_address(items, fact)
+        _filed(items, snapshot, file)
         return
     if items.word.startswith(".") or jump or not items.word:
         _sub_labels(items, file, offset)
@@ -241,6 +243,20 @@ def _add_address(items: _Items, fact: Fact) -> None:
     written = f"${fact.address:04X}" if fact.address <= 0xFFFF else f"${fact.address:06X}"
     items.add(f"{written} {fact.name}", types.CompletionItemKind.Value, rank=1, detail=fact.title, insert=written,
               match=written, data={"fact": fact.name})
+
+
+def _filed(items: _Items, snapshot: Snapshot, file: ParsedFile) -> None:
+    """Addresses that a symbol file names: the number is offered, since the assembler does not know the name."""
+    digits = items.word[1:]
+    if len(digits) < 2 or not all(char in hexdigits for char in digits):
+        return
+    for names in snapshot.symbols_of(file.path):
+        for address, name in names.beginning(digits):
+            written = f"${address:06X}"
+            items.add(f"{written} {plain(name)}", types.CompletionItemKind.Value, rank=2, insert=written, match=written,
+                      detail=plain(names.path.rpartition("/")[2]))
+            if items.cut:
+                return
 
 
 def _include_paths(snapshot: Snapshot, file: ParsedFile, segment: str, offset: int) -> types.CompletionList | None:

@@ -16,9 +16,10 @@ from nayru_lsp.asm.facts import Fact
 from nayru_lsp.asm.flow import WidthState, widths_before
 from nayru_lsp.asm.isa import MNEMONICS, Opcode, modes_for, opcode_for
 from nayru_lsp.asm.mapping import canonical_register
+from nayru_lsp.asm.parser import data_arguments
 from nayru_lsp.asm.project import ParsedFile
 from nayru_lsp.asm.symbols import Symbol
-from nayru_lsp.asm.syntax import Directive, Instruction, Number, Operand, OperandShape
+from nayru_lsp.asm.syntax import Directive, Group, Instruction, Line, Number, Operand, OperandShape, Statement
 from nayru_lsp.asm.text import Span
 from nayru_lsp.convert import to_range
 from nayru_lsp.features.names import (
@@ -26,12 +27,21 @@ from nayru_lsp.features.names import (
     define_at,
     definitions_at,
     executed_at,
+    filed,
+    labels_at,
+    listed,
     made_at,
     reference_at,
     symbol_at,
 )
 from nayru_lsp.snapshot import Snapshot
 
+_NO_ADDRESS = frozenset({
+    OperandShape.NONE, OperandShape.ACCUMULATOR, OperandShape.IMMEDIATE, OperandShape.INDEXED_S,
+    OperandShape.STACK_INDIRECT_Y, OperandShape.MOVE, OperandShape.OPAQUE})
+_NO_MEMORY = frozenset({"PEA", "BRK", "COP", "WDM", "MVN", "MVP", "REP", "SEP"})
+# Their operand lies in the bank of the code.
+_CODE = frozenset({"JMP", "JSR", "BCC", "BCS", "BEQ", "BMI", "BNE", "BPL", "BRA", "BRL", "BVC", "BVS", "PER"})
 _ACCESS = {"r": "read", "w": "write", "rw": "read, write", "w2": "write twice"}
 
 
@@ -57,16 +67,22 @@ def hover(snapshot: Snapshot, file: ParsedFile, offset: int) -> types.Hover | No
             parts += _define(snapshot, file, offset, name.name[1:])
         elif (made := made_at(snapshot, file, offset)) is not None:
             parts.append(made_text(file.path, *made, known=symbols))
+            expanded, label = made
+            if label.value is not None and not expanded.is_number(label):
+                parts += filed(snapshot, file.path, label.value, [label.name])
         if any(parts):
             return _answer(snapshot, file, "\n\n".join(filter(None, parts)), span)
         facts = snapshot.facts.named(name.name)
         if facts:
             return _answer(snapshot, file, "\n\n".join(map(fact_text, facts)), span)
-    number = number_at(statement, at)
+    number = number_at(line, statement, at)
     if number is not None and isinstance(number.value, int):
         immediate = isinstance(statement, Instruction) and statement.operand is not None and (
             statement.operand.shape is OperandShape.IMMEDIATE)
         text = _number(snapshot, number, address=not immediate)
+        address = address_of(snapshot, file, offset, statement, number)
+        if address is not None:
+            text = "\n\n".join([text, *_address(snapshot, file, address)])
         return _answer(snapshot, file, text, Span(start + number.start, start + number.end))
     if isinstance(statement, Directive) and statement.start <= at <= statement.name_end:
         executed = _executed(snapshot, file, offset)
@@ -210,9 +226,9 @@ def _define(snapshot: Snapshot, file: ParsedFile, offset: int, name: str) -> lis
 
 # --- numbers and facts -----------------------------------------------------------------------------------------
 
-def number_at(node: Any, at: int) -> Number | None:
+def number_at(line: Line, statement: Statement | None, at: int) -> Number | None:
     """The number written at ``at`` anywhere below a statement."""
-    waiting = [node]
+    waiting: list[Any] = [data_arguments(line, statement) if isinstance(statement, Directive) else statement]
     while waiting:      # a stack of its own: an expression may be thousands of terms deep
         one = waiting.pop()
         if isinstance(one, Number):
@@ -244,6 +260,51 @@ def _number(snapshot: Snapshot, number: Number, *, address: bool) -> str:
     assert isinstance(number.value, int)
     facts = _facts_at(snapshot, number.value) if address and number.base == 16 else ()
     return "\n\n".join([number_text(number.value), *map(fact_text, facts)])
+
+
+def address_of(snapshot: Snapshot, file: ParsedFile, offset: int, statement: Any, number: Number) -> int | None:
+    """The 24-bit address that a number means where it stands; None where it is none, or rests on a bank that is not
+    known."""
+    if number.base != 16 or not isinstance(number.value, int) or not 0 <= number.value <= 0xFFFFFF:
+        return None
+    long = number.end - number.start > 5        # $7E0010
+    if isinstance(statement, Directive):
+        return number.value if long or statement.name in ("org", "base") else None
+    if not isinstance(statement, Instruction) or file.scope_at(offset).arch != "65816" or (
+            snapshot.project.foreign(file.path)):
+        return number.value if long and not isinstance(statement, Instruction) else None
+    operand = statement.operand
+    if operand is None or operand.shape in _NO_ADDRESS or statement.mnemonic in _NO_MEMORY:
+        return None
+    if long:
+        return number.value
+    value = operand.value.inner if isinstance(operand.value, Group) else operand.value
+    if value != number:
+        return None
+    mnemonic = MNEMONICS.get(statement.mnemonic)
+    if mnemonic is None:
+        return None
+    if mnemonic.name in _CODE and operand.shape in (OperandShape.PLAIN, OperandShape.INDIRECT_X):
+        found = executed_at(snapshot, file, offset)
+        here = found[0].address(file.path, found[1]) if found is not None else None
+        return None if here is None else here & 0xFF0000 | number.value
+    return number.value if number.value < 0x6000 else None      # what every bank of code and data shows
+
+
+def _address(snapshot: Snapshot, file: ParsedFile, address: int) -> list[str]:
+    """What an address is called: its labels, then the names in symbol files."""
+    found = labels_at(snapshot, file.path, address)
+    parts = []
+    names = []
+    if found is not None:
+        expanded, labels = found
+        names = [made.name for made in labels]
+        known = snapshot.project.definitions(names[0])[:1]
+        parts = [symbol_text(snapshot, file.path, symbol) for symbol in known]
+        parts.append(made_text(file.path, expanded, labels[0], known=known))
+        if names[1:]:
+            parts.append(f"also {listed(names[1:])}")
+    return [part for part in (*parts, *filed(snapshot, file.path, address, names)) if part]
 
 
 def _facts_at(snapshot: Snapshot, value: int) -> tuple[Fact, ...]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from nayru_lsp.asm.expanded import Expanded, Unclear
 from nayru_lsp.asm.expansion import Made
+from nayru_lsp.asm.mapping import MappingMode
 from nayru_lsp.asm.project import ParsedFile, Project
+from nayru_lsp.asm.symbol_files import home
 from nayru_lsp.asm.symbols import Include, Reference, Symbol
 from nayru_lsp.asm.text import Span
 from nayru_lsp.snapshot import Snapshot
 
 MAX_DEFINE = 2_000      # characters that a define is expanded to
 MAX_NESTING = 16
+NAMES = 6               # of one address that are listed
 _LABELS = frozenset({"label", "sub label", "assignment", "struct"})
 _USE = re.compile(r"!(?:\{(\w+)\}|(\w+))", re.ASCII)
 
@@ -134,3 +137,45 @@ def define_at(expanded: Expanded, path: str, row: int, name: str) -> tuple[str, 
 def address_text(address: int) -> str:
     """``$80:8123``"""
     return f"${address >> 16 & 0xFF:02X}:{address & 0xFFFF:04X}"
+
+
+# --- names of an address -------------------------------------------------------------------------------------------
+
+def labels_at(snapshot: Snapshot, path: str, address: int) -> tuple[Expanded, tuple[Made, ...]] | None:
+    """The labels that stand at an address, or where the same byte is seen, as an execution made them; and the names
+    that are set to a long address."""
+    expanded = snapshot.expanded_of(path)
+    if expanded is None:
+        return None
+    mode = MappingMode(expanded.mapping_mode)
+    here = home(mode, address)
+    found: dict[str, Made] = {}
+    for value in dict.fromkeys((address, address ^ 0x800000, address & 0xFFFF, here)):
+        if value == address or home(mode, value) == here:
+            found |= {made.name: made for made in expanded.labels_of(value)
+                      if value > 0xFFFF or not expanded.is_number(made)}
+    return (expanded, tuple(found.values())) if found else None
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names as Markdown, the first few."""
+    known = list(names)
+    return ", ".join(f"`{plain(name)}`" for name in known[:NAMES]) + (
+        f" and {len(known) - NAMES} more" if len(known) > NAMES else "")
+
+
+def plain(name: str) -> str:
+    """A name from a file that anybody may have written: nothing in it is Markdown, or turns the text around."""
+    return "".join(char if char.isprintable() else "?" for char in name).replace("`", "'")
+
+
+def filed(snapshot: Snapshot, path: str, address: int, known: Iterable[str] = ()) -> list[str]:
+    """What the symbol files call an address, besides the names that are known; one sentence per file."""
+    skipped = set(known)
+    found = []
+    for file in snapshot.symbols_of(path):
+        names = [name for name in file.at(address) if name not in skipped]
+        if names:
+            skipped.update(names)
+            found.append(f"{listed([file.path.rpartition('/')[2]])} calls `{address_text(address)}` {listed(names)}")
+    return found

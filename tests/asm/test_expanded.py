@@ -58,6 +58,20 @@ def expanded(text: str, *, defines: tuple[tuple[str, str], ...] = (), named: boo
     return Expanded(_load_plain(pickle.dumps(packed)), named=named)
 
 
+def test_labels_of_a_value() -> None:
+    found = expanded(SPAWN)
+    values = {name: found.label(name) for name in found.names()}
+    for made in values.values():
+        assert made is not None and made.value is not None
+        same = {one.name for one in values.values() if one is not None and one.value == made.value}
+        assert {one.name for one in found.labels_of(made.value)} == same
+    assert [one.name for one in found.labels_of(0x12)] == ["Here"] and found.labels_of(0x808001) == ()
+    main = found.label("Main")
+    assert main is not None and [one.name for one in found.labels_of(main.value or 0)] == ["Main"]
+    assert found.labels_of(-1) == ()        # what stands for an unknown value
+    assert found.mapping_mode == "lorom"
+
+
 def test_labels() -> None:
     found = expanded(SPAWN)
     assert sorted(found.names()) == ["Boss_Loop", "Here", "Imp_Loop", "Imp_Loop_sub", "Main", "inner_Deep"]

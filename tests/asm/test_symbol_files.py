@@ -13,8 +13,11 @@ from nayru_lsp.asm.symbol_files import (
     NO_MEMORY,
     NO_NAME,
     NO_VALUE,
+    ROWS,
+    AddressNames,
     LineRow,
     SymbolRow,
+    home,
     mesen_place,
     read_symbols,
     write_mesen,
@@ -176,8 +179,50 @@ def test_any_text_is_read() -> None:
               "F" * 9, "SnesPrgRom:FFFFFFFF:A", "00008000 é"]
     for _ in range(3_000):
         text = "".join(choice.choice(pieces) for _ in range(choice.randrange(12)))
-        for mode in (MappingMode.LOROM, MappingMode.NOROM):
+        for mode in (MappingMode.LOROM, MappingMode.NOROM, None):
             rows, skipped = read_symbols(text, mode)
             assert skipped >= 0 and all(row.name and 0 <= (row.value or 0) <= 0xFFFFFF for row in rows)
             write_wla(rows)
-            write_mesen(rows, mode)
+            write_mesen(rows, mode or MappingMode.LOROM)
+            names = AddressNames("a.sym", rows, mode)
+            assert {name for row in rows for name in names.at(row.value or 0)} <= {row.name for row in rows}
+
+
+def test_names_of_addresses() -> None:
+    rows = [SymbolRow("Main", 0x8000), SymbolRow("Start", 0x808000), SymbolRow("Player", 0x7E0010),
+            SymbolRow(":pos_0_0", 0x8000), SymbolRow(":neg_0_0", 0x8003), SymbolRow("Nowhere", None)]
+    names = AddressNames("a.sym", rows, MappingMode.LOROM)
+    assert names.at(0x008000) == names.at(0x808000) == ("Main", "Start")
+    assert names.at(0x10) == names.at(0x7E0010) == names.at(0x830010) == ("Player",) and names.at(0x7F0010) == ()
+    assert names.at(0x808003) == (":neg_0_0",) and names.at(0x8001) == ()
+    assert list(names.beginning("7E")) == list(names.beginning("7E0010")) == [(0x7E0010, "Player")]
+    assert list(names.beginning("0080")) == [
+        (0x8000, ":pos_0_0"), (0x8000, "Main"), (0x8000, "Start"), (0x8003, ":neg_0_0")]
+    assert list(names.beginning("FE")) == list(names.beginning("8080001")) == []
+    unsure = AddressNames("a.sym", rows)        # a mirror in one mapping mode is another byte in the next
+    assert unsure.at(0x8000) == ("Main",) and unsure.at(0x808000) == ("Start",) and unsure.at(0x10) == ()
+
+
+@pytest.mark.parametrize("mode", MappingMode)
+def test_every_mirror_has_one_home(mode: MappingMode) -> None:
+    homes: dict[tuple[str, int], set[int]] = {}
+    for bank in range(256):
+        for word in (0x10, 0x1FFF, 0x2100, 0x2144, 0x3100, 0x6010, 0x8010, 0xFFFF):
+            address = bank << 16 | word
+            place = mesen_place(mode, address)
+            if place is None:
+                assert home(mode, address) == address
+            else:
+                homes.setdefault(place, set()).add(home(mode, address))
+    assert all(len(found) == 1 for found in homes.values())
+
+
+def test_offsets_of_an_unknown_mapping_mode() -> None:
+    text = "SnesPrgRom:0:Main\nSnesSaveRam:0:Saved\nSnesWorkRam:10:Player\nSnesRegister:2100:Screen\n"
+    assert read_symbols(text, None) == ([SymbolRow("Player", 0x7E0010), SymbolRow("Screen", 0x2100)], 2)
+
+
+def test_reading_is_bounded() -> None:
+    rows, skipped = read_symbols("00:8000 A\n" * (ROWS + 3))
+    assert (len(rows), skipped) == (ROWS, 3)
+    assert AddressNames("a.sym", [SymbolRow("A" * 9999, 0x8000)]).at(0x8000) == ("A" * 200,)

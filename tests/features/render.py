@@ -2,7 +2,7 @@
 
 A case is one file, ``cases/<feature>-<title>.txt``: the fixture (tests/kit.py: ``<|>`` the cursor, ``;- name`` a file),
 a line ``;=``, and the answer. ``--update-golden`` rewrites the answers; then read the diff. Where the first file begins
-with ``; executed``, it is a root and was executed.
+with ``; executed``, it is a root and was executed. A file whose name ends in ``.sym`` is a symbol file of the project.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from nayru_lsp.asm.checks import check_file
 from nayru_lsp.asm.expand import run
 from nayru_lsp.asm.expanded import Expanded, digest, placed
 from nayru_lsp.asm.facts import BitField, Fact, FactTable
+from nayru_lsp.asm.mapping import MappingMode
 from nayru_lsp.asm.packing import pack
 from nayru_lsp.asm.parser import parse_text
 from nayru_lsp.asm.problem import joined
 from nayru_lsp.asm.project import ParsedFile, Project, Root
+from nayru_lsp.asm.symbol_files import AddressNames, read_symbols
 from nayru_lsp.asm.text import SourceText, Span
 from nayru_lsp.config import Config
 from nayru_lsp.convert import to_path, to_span
@@ -43,7 +45,11 @@ CLIENT = Client(hierarchical_symbols=True, code_action_literals=True, versioned_
 
 def world(fixture: Fixture) -> Snapshot:
     project = Project()
+    symbols = []
     for path, text in fixture.files.items():
+        if path.endswith(".sym"):
+            symbols.append(AddressNames(path, read_symbols(text)[0], MappingMode.LOROM))
+            continue
         project = project.with_file(parse_text(path, SourceText.of(text)))
     root = next(iter(fixture.files), "")
     expanded = {}
@@ -53,7 +59,8 @@ def world(fixture: Fixture) -> Snapshot:
         packed = pack(run(Root(root), lambda path: fixture.files[path].encode() if path in fixture.files else None))
         packed["digests"] = {path: digest(text) for path, text in fixture.files.items()}
         expanded[root] = Expanded(packed, texts)
-    return Snapshot(project, Config(), CLIENT, "utf-16", FACTS, 1, expanded)
+    return Snapshot(project, Config(), CLIENT, "utf-16", FACTS, 1, expanded,
+                    {root.rpartition("/")[0]: tuple(symbols)})
 
 
 def _cursor(fixture: Fixture) -> tuple[Snapshot, ParsedFile, int]:
