@@ -1,4 +1,5 @@
-"""Asar's commands: what each does to the machine that executes them (see `expand`).
+"""The commands of Asar 1.91: what each does to the machine that executes them (see `expand`); 2.0 has its own, and a
+few of these (`commands_2`).
 
 Each takes the words of its block, itself first. Errors carry Asar's names. Refuses to know: printing, warnings and
 titles, which change neither labels nor bytes. Long because Asar has some eighty commands, most of a few lines.
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nayru_lsp.asm.arithmetic import Unknown, Wrong
-from nayru_lsp.asm.compiled import CODE, REST, Data, pack, split_list, unquoted
+from nayru_lsp.asm.compiled import REST, Data, pack, split_list, unquoted
 from nayru_lsp.asm.expansion import REGION, UNPLACED, UNSET, Fatal
 from nayru_lsp.asm.freespace import Event, Wanted
 from nayru_lsp.asm.mapping import SA1_BANKS, MappingMode, to_rom
@@ -25,14 +26,8 @@ _FUNCTION = re.compile(r"([A-Za-z_]\w*)\(([^()]*)\)\Z", re.ASCII)
 
 
 def _words(m: Machine, words: list[str], *counts: int) -> None:
-    """2.0 lets an argument hold spaces: what is too much is joined to the last one."""
-    if len(words) - 1 in counts:
-        return
-    if m.modern and len(words) - 1 > max(counts) > 0:
-        most = max(counts)
-        words[most:] = [" ".join(words[most:])]
-        return
-    raise m.drop("unknown_command", f"`{words[0]}` takes {' or '.join(map(str, counts))} words")
+    if len(words) - 1 not in counts:
+        raise m.drop("unknown_command", f"`{words[0]}` takes {' or '.join(map(str, counts))} words")
 
 
 def _number(m: Machine, text: str, static: bool = False) -> int:
@@ -206,8 +201,6 @@ def _arch(m: Machine, words: list[str]) -> None:
     if arch in ("65816", "spc700", "superfx", "spc700-raw", "spc700-inline"):
         m.arch = "spc700" if arch.startswith("spc700") else arch
         m.compiler = m.compiler_of()
-    elif m.modern:
-        raise m.drop("unknown_arch", f"`{arch}` is no processor: 65816, spc700 or superfx")
 
 
 def _math(m: Machine, words: list[str]) -> None:
@@ -242,9 +235,9 @@ def _asar(m: Machine, words: list[str]) -> None:
         raise m.drop("invalid_version_number", f"`{words[1]}` is no version: write `asar 1.90`")
     numbers = [int(part) for part in parts]
     minor = numbers[1] // 10 if len(parts) == 2 else numbers[1]
-    if not m.modern and numbers[0] == 1 and (len(parts) == 2 and len(parts[1]) != 2):
+    if numbers[0] == 1 and len(parts) == 2 and len(parts[1]) != 2:
         raise m.drop("invalid_version_number", f"`{words[1]}` is no version for Asar 1.91: write `asar 1.90`")
-    if numbers[0] > (2 if m.modern else 1):
+    if numbers[0] > 1:
         m.problem("asar_too_old", f"this wants Asar {words[1]}")
         raise Fatal
     if numbers[0] != 1 or minor < 9:
@@ -293,23 +286,29 @@ def _incbin(m: Machine, words: list[str]) -> None:
     bare = unquoted(name)
     if bare is None:
         raise m.drop("garbage_near_quoted_string", "something stands beside the file name")
-    data = m.binary(bare)
+    data = part_of(m, bare, start, end, "failed_to_open_file")
+    if len(words) == 4:
+        _incbin_elsewhere(m, words, data)
+    elif data:
+        m.write(data, len(data))
+
+
+def part_of(m: Machine, name: str, start: int, end: int, absent: str) -> bytes:
+    """The bytes of a file from ``start`` to ``end`` (0: all that follow). ``absent``: the error where there is none."""
+    data = m.binary(name)
     if data is None:
-        m.problem("failed_to_open_file", f"there is no file {bare} here")
-        raise Unknown(f"{bare} is not here")
+        m.problem(absent, f"there is no file {name} here")
+        raise Unknown(f"{name} is not here")
     end = end or len(data)
     if not 0 <= start <= end <= len(data):
-        raise m.drop("file_offset_out_of_bounds", f"{bare} has {len(data):,} bytes only")
-    if len(words) == 4:
-        _incbin_elsewhere(m, words, data[start:end])
-    elif end > start:
-        m.write(data[start:end], end - start)
+        raise m.drop("file_offset_out_of_bounds", f"{name} has {len(data):,} bytes only")
+    return data[start:end]
 
 
 def _incbin_elsewhere(m: Machine, words: list[str], data: bytes) -> None:
     """1.91: ``incbin "file" -> address``, or to a place in freespace that gets a label."""
     name = words[3]
-    if words[2] != "->" or m.modern:
+    if words[2] != "->":
         raise m.drop("broken_incbin", "write `incbin \"file\" -> address`")
     if not _PLAIN_NAME.match(name):
         target = _number(m, name, True)
@@ -341,7 +340,7 @@ def _incbin_elsewhere(m: Machine, words: list[str], data: bytes) -> None:
 def _old_range(m: Machine, text: str) -> tuple[int, int]:
     """1.91: ``hex-hex``, where an end in parentheses is an expression."""
     match = re.match(r"(?:\((.*)\)|([0-9A-Fa-f]+))-(?:\((.*)\)|([0-9A-Fa-f]+))\Z", text)
-    if match is None or m.modern:
+    if match is None:
         raise m.drop("broken_incbin", "write the range as `:first..end`")
     ends = [_number(m, one, True) if one is not None else int(other, 16)
             for one, other in (match.group(1, 2), match.group(3, 4))]
@@ -368,10 +367,8 @@ def _table(m: Machine, words: list[str]) -> None:
 
 def _character(m: Machine, words: list[str]) -> None:
     table = list(range(256)) if m.table is None else list(m.table)
-    code = ord(words[0][1]) if m.modern else words[0][1:-1].encode("utf-8", "surrogateescape")[0]
-    if code < 256:
-        table[code] = _number(m, words[2], True)
-        m.table = table
+    table[words[0][1:-1].encode("utf-8", "surrogateescape")[0]] = _number(m, words[2], True)
+    m.table = table
 
 
 def _cleartable(m: Machine, words: list[str]) -> None:
@@ -390,7 +387,7 @@ def _pulltable(m: Machine, words: list[str]) -> None:
 
 def _function(m: Machine, words: list[str]) -> None:
     match = _FUNCTION.match(words[1]) if len(words) > 3 and words[2] == "=" else None
-    if match is None or (len(words) > 4 and not m.modern):
+    if match is None or len(words) > 4:
         raise m.drop("broken_function_declaration", "write `function name(parameter) = expression`")
     names = tuple(part.strip() for part in match.group(2).split(","))
     if not all(_PLAIN_NAME.match(one) for one in names):
@@ -652,7 +649,7 @@ def _inline_end(m: Machine) -> None:
 # --- freespace ---------------------------------------------------------------------------------------------------
 
 def _next_block(m: Machine) -> int:
-    if m.free_number > 125 and not m.modern:
+    if m.free_number > 125:
         m.problem("freespace_limit_reached", "Asar knows 125 blocks in freespace at most")
         raise Fatal
     m.free_number += 1
@@ -725,8 +722,7 @@ def _freespace(m: Machine, words: list[str]) -> None:
     if m.free is not None:
         _place(m, words)
     else:
-        if not m.modern:
-            _wanted(m, words)
+        _wanted(m, words)
         m.end_freespace()
         options = {part.strip().lower() for part in " ".join(words[1:]).split(",")}
         name = words[0].lower()
@@ -751,16 +747,10 @@ def _autoclean(m: Machine, words: list[str]) -> None:
         raise m.drop("broken_autoclean", "write `autoclean JSL label`")
     word = words[1].lower().removesuffix(".l")
     target = m.compiler.expression(words[2])
-    if not m.modern:
-        _clean(m, word, words[2])
+    _clean(m, word, words[2])
     opcode = {"jsl": 0x22, "jml": 0x5C, "dl": None}.get(word, -1)
     if opcode == -1:
-        made = m.compiler.instruction(words[1:]) if m.modern else None
-        if made is None or made[0] != CODE:
-            raise m.drop("broken_autoclean", "only JSL, JML and dl can be cleaned")
-        size, obj = m.code(made[1], made[2])
-        m.write(obj, size)
-        return
+        raise m.drop("broken_autoclean", "only JSL, JML and dl can be cleaned")
     if opcode is not None:
         m.write(bytes([opcode]), 1)
     m.write((Data(3, (target,)), None, m.captured(target.names)), 3)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from nayru_lsp.asm.arithmetic import OUTSIDE, PURE_2, Expression, Unknown, Wrong
-from nayru_lsp.asm.commands import COMMANDS
+from nayru_lsp.asm.commands import COMMANDS, part_of
 from nayru_lsp.asm.compiled import CODE, REPEATED, REST, Code, Data, pack, split_list, unquoted_2
 from nayru_lsp.asm.expansion import REGION, UNPLACED, Fatal
 from nayru_lsp.asm.freespace import Mapping
@@ -268,16 +268,9 @@ def _incbin(m: Machine, words: list[str]) -> None:
         if not dots or not first or not last:
             raise m.drop("broken_incbin", "write the range as `:first..end`")
         start, end = _number(m, first, True), _number(m, last, True)
-    name = _path(m, name)
-    data = m.binary(name)
-    if data is None:
-        m.problem("file_not_found", f"there is no file {name} here")
-        raise Unknown(f"{name} is not here")
-    end = end or len(data)
-    if not 0 <= start <= end <= len(data):
-        raise m.drop("file_offset_out_of_bounds", f"{name} has {len(data):,} bytes only")
-    if end > start:
-        m.write(data[start:end], end - start)
+    data = part_of(m, _path(m, name), start, end, "file_not_found")
+    if data:
+        m.write(data, len(data))
 
 
 # --- names -------------------------------------------------------------------------------------------------------
