@@ -52,7 +52,7 @@ def _org(m: Machine, words: list[str]) -> None:
     try:
         value = _number(m, words[1])
     except Wrong as wrong:
-        if wrong.code == "label_not_found" and not m.final:
+        if wrong.code == "label_not_found":
             raise m.drop("org_label_forward", "the label of this `org` must be defined above it") from wrong
         raise
     if not 0 <= value <= 0xFFFFFF:
@@ -571,10 +571,10 @@ def _endstruct(m: Machine, words: list[str]) -> None:
     if alignment < 1:
         raise m.drop("alignment_too_small", "an alignment is at least 1")
     size = -(-(m.pos - m.struct_base) // alignment) * alignment
-    m.set_struct(m.in_struct, (size, size, m.pos, m.struct_static))
+    m.structs[m.in_struct] = size, size, m.pos, m.struct_static
     parent = m.structs.get(m.struct_parent)
     if parent is not None:
-        m.set_struct(m.struct_parent, (parent[0], max(parent[1], parent[0] + size), parent[2], parent[3]))
+        m.structs[m.struct_parent] = parent[0], max(parent[1], parent[0] + size), parent[2], parent[3]
     m.pos, m.origin, m.real, m.real_origin, m.optimize_bank, _ = m.struct_back
     m.in_struct = m.struct_parent = ""
 

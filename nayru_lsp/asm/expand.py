@@ -74,35 +74,31 @@ class Machine(Conditions, Placing):
     """One root, one execution."""
 
     def expansion(self, again: bool = False) -> Expansion:
-        """Execute. ``again``: with the labels of the time before, which nearly always spares a pass."""
+        """Execute. ``again``: with the labels of the time before, which nearly always spares a pass: where every size
+        that was taken from one of them holds, the passes of a fresh execution come to the same."""
         self.total = 0
-        first = 1 if again and not self.placed else 0
+        first = int(again and not (self.placed or self.sized) and (self.modern or not self.priority))
+        if not first:
+            self.priority = self.modern
         for number in range(first, MAX_PASSES):
-            before = dict(self.labels) if number else {}
             earlier = self.problems if number > first else []
             self.start(number)
             self.stopped = True
             with suppress(Fatal):
                 self.go()
                 self.stopped = False
-            if first and number == first and (self.stopped or self.placed or (
-                    self.priority and not self.modern and not self.asked)):
-                self.structs, self.priority = {}, self.modern
-                return self.expansion()     # what was known from before does not hold, or would not be reached
             self.placing = self.placing and not self.stopped
             self.finish()
-            structs, self.structs = self.structs, dict(self.struct_log)
             if number:
                 for name in self.labels.keys() - self.now.keys():
                     del self.labels[name]
+            self.settled = not self.wrong_guess()
+            if first and (self.stopped or self.sized or self.placed or not self.settled):
+                return self.expansion()
             if self.stopped and self.placed:        # no further pass; what the first one found is told all the same
                 self.problems = [*earlier, *(one for one in self.problems if one not in earlier)]
                 break
-            if number > first or first == 0:
-                if (number and not self.placing) or not self.wrong_guess():
-                    break
-            elif (_same_names(self.labels, before) and self.structs == structs and not self.placing
-                  and not self.wrong_guess()):
+            if self.settled or (number and not self.placing):
                 break
         if self.modern and self.pass_number and not self.placing:
             moving_2(self)
@@ -144,7 +140,8 @@ class Machine(Conditions, Placing):
         if self.block is not None:
             self.problem("missing_endspcblock", "this spcblock is not closed: add `endspcblock`", self.block[2])
         if self.inline:
-            COMMANDS["arch"](self, ["arch", "65816"])       # closes the last block of the sound processor's
+            with suppress(Drop):
+                COMMANDS["arch"](self, ["arch", "65816"])   # closes the last block of the sound processor's
         if self.warnings_pushed:
             self.problem("pushwarnings_without_pullwarnings", "a `warnings push` has no `warnings pull`")
         self.end_freespace()
@@ -569,14 +566,6 @@ class Machine(Conditions, Placing):
         if made is None:
             raise Wrong("relative_branch_out_of_bounds", "the target is too far away")
         return bytes(made)
-
-
-
-
-def _same_names(now: dict[str, int], before: dict[str, int]) -> bool:
-    """Are the labels that people named where they were? The names of Asar's own are arbitrary; where the size of an
-    operand hangs on one of them, it is a guess that is looked at by itself."""
-    return all(before.get(name) == value for name, value in now.items() if ":" not in name)
 
 
 def _branch_2(op: Code, value: int, position: int) -> int:

@@ -6,7 +6,9 @@ and macros. Between two borders lies a *segment*; what it wrote, defined and fou
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -16,6 +18,8 @@ from nayru_lsp.asm.project import Root
 from nayru_lsp.asm.state import Frame
 
 BORDER = 512
+FRESH = 1 << 40         # more `+` labels than there are in any program
+ENTERED = 10            # the log of files
 COUNTED = 11            # logs whose lengths a border knows; columns beside the first are as long as that
 
 # What is no part of the state of an execution: its surroundings, its results, what is remembered for speed.
@@ -25,8 +29,11 @@ _NO_STATE = frozenset("""
     static out scope region now problems guesses deferred modes label_log shape_reads total turns calls_made
     written place file_number pass_number final placing placed stopped free free_2 head head_used last_mark
     functions_version frames priority builtin segments found_border part parting passed before base saved
-    unbordered follow borders old_index reason_log struct_log structs below
+    follow borders old_index reason_log below settled sized ending serial renamed entered
 """.split())
+
+
+_SIGNS = {"plus": "pos", "minus": "neg"}        # counts of `+` and `-` labels: only names hang on them
 
 
 class Everything(Exception):
@@ -76,12 +83,15 @@ class Following(Machine):
         self.base: tuple[int, ...] = ()
         self.saved: list[Any] = []
         self.below: set[str] | None = None      # labels that were made behind what is executed again
+        self.ending: dict[str, Any] = {}        # the state at the end
+        self.serial = itertools.count(FRESH)    # of `+` and `-` labels that a part makes: no name is there twice
+        self.renamed: set[str] = set()          # labels that are meant by what was not executed again
 
     def start(self, number: int) -> None:
         super().start(number)
         self.segments = []
+        self.entered: list[int] = []            # files, each time
         self.parting, self.base, self.saved = False, (), []
-        self.unbordered: set[int] = set()       # files that were entered where no border can be
         self.borders, self.follow, self.old_index, self.found_border = [], {}, {}, -1
 
     def at_border(self, frame: Frame, index: int) -> bool:
@@ -91,11 +101,9 @@ class Following(Machine):
         else:
             number = bisect_left(rows, index + 1)
             frame.border = min(rows[number] if number < len(rows) else 1 << 31, index + 2 * BORDER)
-        if self.in_struct or self.block is not None or self.unsure is not None or self.repeat != 1 or self.placing or (
-                self.head == len(self.out._objects)) or (       # `prot` may follow
+        if self.in_struct or self.block is not None or self.inline or self.unsure is not None or self.repeat != 1 or (
+                self.placing or self.head == len(self.out._objects)) or (       # `prot` may follow
                 self.loops and any(loop.kind != "if" for loop in self.loops.values())):     # a loop is one step
-            if frame.index < 0:
-                self.unbordered.add(frame.file)
             return False
         segment = self.segment(frame, index)
         for number in self.old_index.get((frame.file, index), ()):
@@ -106,6 +114,7 @@ class Following(Machine):
                 self.pass_to(self.borders[number + 1].at[1] if number + 1 < len(self.borders) else len(self.saved[1]))
                 break
         self.segments.append(segment)
+        self.last_mark = {}     # so that the marks behind it hold whatever is executed again above it
         return False
 
     def segment(self, frame: Frame, index: int) -> Segment:
@@ -135,7 +144,7 @@ class Following(Machine):
                 return False
         mine, theirs = new.state, old.state
         return mine.keys() == theirs.keys() and all(
-            value is theirs[name] or value == theirs[name] for name, value in mine.items())
+            value is theirs[name] or value == theirs[name] or name in _SIGNS for name, value in mine.items())
 
     def restore(self, segment: Segment) -> None:
         for name, value in segment.state.items():
@@ -150,6 +159,13 @@ class Following(Machine):
             frame.border = rows[number] if number < len(rows) else frame.index + BORDER
         self.last_mark = {}
         self.head = -1
+
+    def enter_file(self, path: str, from_path: str) -> bool:
+        depth = len(self.frames)
+        found = super().enter_file(path, from_path)
+        if len(self.frames) > depth:
+            self.entered.append(self.frames[-1].file)
+        return found
 
     def set_label(self, name: str, value: int | None, static: bool) -> None:
         if self.parting and name in self.now:
@@ -170,8 +186,14 @@ class Following(Machine):
     def logs(self) -> list[tuple[Any, str]]:
         return [(self.out, "_objects"), (self, "label_log"), (self, "problems"), (self, "guesses"), (self, "deferred"),
                 (self.out, "define_log"), (self.out, "_marks"), (self.out, "_skipped"), (self, "modes"),
-                (self, "reason_log"), (self, "struct_log"),
+                (self, "reason_log"), (self, "entered"),
                 (self.out, "_at"), (self.out, "_real"), (self.out, "_place"), (self.out, "_sizes")]
+
+    def entered_between(self, number: int) -> list[int]:
+        """Files that were entered while segment ``number`` was executed."""
+        segments = self.segments
+        return self.entered[segments[number].at[ENTERED]:
+                            segments[number + 1].at[ENTERED] if number + 1 < len(segments) else None]
 
     def lengths(self) -> tuple[int, ...]:
         made = tuple([len(getattr(owner, name)) for owner, name in self.logs()[:COUNTED]])
@@ -188,6 +210,7 @@ class Following(Machine):
         self.part += 1
         self.total = 0
         self.parting, self.below = True, None
+        self.renamed = set()
         self.before: dict[str, int | None] = {}
         self.passed = start.at[1]
         self.pass_to(tail[0].at[1] if tail else len(self.saved[1]))
@@ -212,6 +235,8 @@ class Following(Machine):
         """The new part in place of the old one. Gives the labels that it made."""
         stop = tail[met] if met >= 0 else None
         self.pass_to(stop.at[1] if stop is not None else len(self.saved[1]))
+        if stop is not None:
+            self.join_signs(start, tail[met:])
         made: list[str] = self.label_log
         lengths = self.lengths()
         self.base = ()
@@ -219,11 +244,12 @@ class Following(Machine):
         for which, ((owner, name), log) in enumerate(zip(self.logs(), self.saved, strict=True)):
             column = 0 if which >= COUNTED else which
             fresh = getattr(owner, name)
-            if which == 6 and stop is not None:     # where the log of defines is longer or shorter now, marks are moved
-                by = lengths[5] - stop.at[5]
-                if by:
-                    log[stop.at[6]:] = [(file, row, length + by) for file, row, length in log[stop.at[6]:]]
-                    fresh.append((stop.file, stop.row, lengths[5]))
+            if which == 6:
+                fresh = [(file, row, length + start.at[5]) for file, row, length in fresh]
+            elif which == 8:
+                fresh = [(at + start.at[0], *more) for at, *more in fresh]
+            if which == 6 and stop is not None and (by := lengths[5] - stop.at[5]):
+                log[stop.at[6]:] = [(file, row, length + by) for file, row, length in log[stop.at[6]:]]
             if which == 8 and stop is not None and (by := lengths[0] - stop.at[0]):
                 log[stop.at[8]:] = [(at + by, *more) for at, *more in log[stop.at[8]:]]
             log[start.at[column]:stop.at[column] if stop is not None else len(log)] = fresh
@@ -231,12 +257,91 @@ class Following(Machine):
         self.saved = []
         if stop is not None:
             offsets = [mine - theirs for mine, theirs in zip(lengths, stop.at, strict=True)]
-            offsets[6] += bool(offsets[5])
             if any(offsets):
                 for segment in tail[met:]:
                     segment.at = tuple([one + by for one, by in zip(segment.at, offsets, strict=True)])
             self.segments.extend(tail[met:])
         return made
 
-    def end(self) -> dict[str, Any]:
-        return {name: kept(value) for name, value in vars(self).items() if name not in _NO_STATE}
+    def end(self) -> None:
+        """Keep the state at the end of the program."""
+        self.ending = {name: kept(value) for name, value in vars(self).items() if name not in _NO_STATE}
+
+    # --- labels without names of their own ---------------------------------------------------------------------------
+
+    def add_label(self, written: str) -> None:
+        sign = written[0]
+        if not self.parting or sign not in "+-":
+            super().add_label(written)
+            return
+        depth = len(written)
+        if sign == "-":
+            self.minus[depth] = next(self.serial) - 1
+            super().add_label(written)
+            return
+        if (name := f":pos_{depth}_{self.plus[depth]}") in self.now:    # of the one further down, until now
+            self.rename_below("plus", depth, name, next(self.serial), self.borders)
+        super().add_label(written)
+        self.plus[depth] = next(self.serial)
+
+    def join_signs(self, start: Segment, tail: list[Segment]) -> None:
+        """Where the part ends, the last `-` and the next `+` are to have one name on both sides."""
+        for which, kind in _SIGNS.items():
+            mine, theirs, before = getattr(self, which), tail[0].state[which], start.state[which]
+            for depth in mine.keys() | theirs.keys():
+                new, old = mine[depth], theirs[depth]
+                if new == old:
+                    continue
+                if new != before[depth] != old:     # made in the part, now and then: the name of then is free
+                    here = [getattr(owner, name) for owner, name in self.logs()]
+                    self.rename(here, (0,) * COUNTED, self.counts(here), f":{kind}_{depth}_{new}",
+                                f":{kind}_{depth}_{old}")
+                else:
+                    self.rename_below(which, depth, f":{kind}_{depth}_{old}", new, tail)
+
+    def rename_below(self, which: str, depth: int, old: str, number: int, tail: list[Segment]) -> None:
+        """Another name for a label, as far down as it is meant."""
+        new = f":{_SIGNS[which]}_{depth}_{number}"
+        if old in self.shape_reads:
+            raise Everything
+        self.renamed |= {old, new}
+        count = tail[0].state[which][depth]
+        states: dict[int, Any] = {}
+        for segment in tail:
+            counts = segment.state[which]
+            if counts[depth] != count:
+                stop = segment.at
+                break
+            segment.state[which] = states.setdefault(id(counts), Counter({**counts, depth: number}))
+        else:
+            stop = self.counts(self.saved)
+            if self.ending[which][depth] == count:
+                self.ending[which] = Counter({**self.ending[which], depth: number})
+        self.rename(self.saved, tail[0].at, stop, old, new)
+
+    def counts(self, logs: list[Any]) -> tuple[int, ...]:
+        return tuple(len(log) for log in logs[:COUNTED])
+
+    def rename(self, logs: list[Any], start: tuple[int, ...], stop: tuple[int, ...], old: str, new: str) -> None:
+        """In a stretch of the logs; a label whose making is in it, too."""
+        for obj in logs[0][start[0]:stop[0]]:
+            if type(obj) is tuple and obj[2] is not None:
+                _replace(obj[2].keys, old, new)
+        for _, scope, *_ in logs[4][start[4]:stop[4]]:
+            _replace(scope.keys, old, new)
+        for number in range(start[3], stop[3]):
+            keys, *more = logs[3][number]
+            if old in keys:
+                logs[3][number] = (tuple([new if key == old else key for key in keys]), *more)
+        names = logs[1]
+        for number in range(start[1], stop[1]):
+            if names[number] == old:
+                names[number] = new
+                self.now[new] = self.now.pop(old)
+                self.labels[new] = self.labels.pop(old)
+
+
+def _replace(keys: dict[str, str], old: str, new: str) -> None:
+    for written, key in keys.items():
+        if key == old:
+            keys[written] = new

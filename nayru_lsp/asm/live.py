@@ -27,6 +27,7 @@ from nayru_lsp.asm.state import Lines
 from nayru_lsp.asm.syntax import Dialect
 from nayru_lsp.asm.text import Span
 
+MAX_PLACES = 20         # of one edit, in the order of execution
 MAX_PARTS = 400         # executed again before the whole is: names and calls of the past are let go of then
 CONTEXT = 64            # lines that joins may reach around an edit
 
@@ -47,7 +48,7 @@ class Live:
         self._finished()
 
     def _finished(self) -> None:
-        self._end = self._machine.end()
+        self._machine.end()
         self._parts = 0
         self.again = "everything"       # what the last change executed again, for whoever measures
 
@@ -151,10 +152,11 @@ class Live:
         machine = self._machine
         segments = machine.segments
         self._parts += 1
-        if machine.stopped or self._parts > MAX_PARTS or not segments or machine.placing or machine.placed:
+        if machine.stopped or not machine.settled or machine.sized or machine.placed or (
+                self._parts > MAX_PARTS or not segments):
             return False
         affected = [number for number in range(len(segments)) if self._touches(segments, number, file, first, end)]
-        if not affected or file in machine.unbordered:
+        if not affected:
             return False
         duplicates = any(problem.code == "Elabel_redefined" for problem in machine.problems)
         if duplicates:
@@ -162,31 +164,28 @@ class Live:
         if delta:
             self._shift(file, end, delta)
         if delta:
-            seen: set[int] = set()
-            for state in (self._end, *(segment.state for segment in segments)):
-                for macro in state["macros"].values():
-                    if id(macro) not in seen and macro.file == file and macro.row >= end:
-                        macro.row += delta
-                    seen.add(id(macro))
+            self._shift_states(file, end, delta)
         for segment in segments:
             self._moved(segment, file, old, new, first, end, delta)
-        for name, value in self._end.items():
-            if name == "loops":
-                for loop in value.values():
-                    if loop.place >> 24 & 0xFFFF == file and loop.row >= end:
-                        loop.row, loop.place = loop.row + delta, loop.place + delta
         changed: set[str] = set()
-        structs, before = dict(machine.structs), machine.part
-        stop = self._part(affected[0], changed)
-        if stop is None:
+        before = machine.part
+        upcoming = affected[0]
+        for _ in range(MAX_PLACES):
+            stop = self._part(upcoming, changed)
+            if stop is None:
+                return False
+            segments = machine.segments
+            upcoming = next((one for one in range(stop, len(segments)) if segments[one].part <= before
+                             and self._touches(segments, one, file, first, end + delta)), -1)
+            if upcoming < 0:            # else a file that is included more than once
+                break
+        else:
             return False
-        segments = machine.segments
-        if any(segments[one].part <= before and self._touches(segments, one, file, first, end + delta)
-               for one in range(stop, len(segments))):
-            return False        # a file that is included more than once
-        if dict(machine.struct_log) != structs or changed & machine.shape_reads or not self._guesses_hold(changed):
+        if len(set(machine.entered)) != len(machine.out.files):
+            return False        # one is not included any more
+        if machine.sized or changed & machine.shape_reads or not self._guesses_hold(changed):
             return False
-        for name, value in self._end.items():
+        for name, value in machine.ending.items():
             setattr(machine, name, kept(value))
         machine.told()
         self.again = "a part"
@@ -194,15 +193,16 @@ class Live:
 
     def _touches(self, segments: list[Segment], number: int, file: int, first: int, end: int) -> bool:
         """Does segment ``number`` execute any of the changed rows of ``file``?"""
+        entered = self._machine.entered_between(number).count(file)
         starts = [frame[3] + 1 for frame in segments[number].frames if frame[1] == file]
         following = segments[number + 1] if number + 1 < len(segments) else None
         stops = [frame[3] + 1 for frame in following.frames if frame[1] == file] if following is not None else []
+        if entered > (1 if stops and not starts else 0):
+            return True         # all of it, once at least
         if not starts and not stops:
             return False
         begin = min(starts, default=0)
         stop = max(stops, default=1 << 31)
-        if starts and following is not None and following.entered and following.file == file:
-            stop = 1 << 31      # it went to its end, and then the file was entered once more
         if stop < begin:
             return True         # a loop went back
         return begin <= max(end, first + 1) and first <= stop
@@ -214,10 +214,25 @@ class Live:
             segment.frames = [frame if frame[1] != file else (
                 new, *frame[1:3], _row(frame[3], first, end, delta), *frame[4:8],
                 frame[8] + delta if frame[8] >= end else frame[8], frame[9]) for frame in segment.frames]
-        if delta and segment.state["loops"]:
-            for loop in segment.state["loops"].values():
-                if loop.place >> 24 & 0xFFFF == file and loop.row >= end:
-                    loop.row, loop.place = loop.row + delta, loop.place + delta
+
+    def _shift_states(self, file: int, end: int, delta: int) -> None:
+        """Macros and open conditions behind the edit are some lines further down. States share what they can."""
+        machine = self._machine
+        seen: set[int] = set()
+        for state in (machine.ending, *(segment.state for segment in machine.segments)):
+            macros, loops = state["macros"], state["loops"]
+            if id(macros) not in seen:
+                seen.add(id(macros))
+                for macro in macros.values():
+                    if id(macro) not in seen:
+                        seen.add(id(macro))
+                        if macro.file == file and macro.row >= end:
+                            macro.row += delta
+            if id(loops) not in seen:
+                seen.add(id(loops))
+                for loop in loops.values():
+                    if loop.place >> 24 & 0xFFFF == file and loop.row >= end:
+                        loop.row, loop.place = loop.row + delta, loop.place + delta
 
     def _shift(self, file: int, end: int, delta: int) -> None:
         """Every place behind the edit is some lines further down (or up)."""
@@ -261,8 +276,12 @@ class Live:
             return None     # a name is there twice, the image is changed, or Asar stopped: that is another program
         if met < 0:
             machine.finish()
-            self._end = machine.end()
-        made = machine.end_part(start, tail, met)
+            machine.end()
+        try:
+            made = machine.end_part(start, tail, met)
+        except Everything:
+            return None
+        changed.update(machine.renamed)
         for name, value in before.items():
             if name not in machine.now:
                 machine.labels.pop(name, None)

@@ -107,10 +107,6 @@ class Names(State):
         else:
             self.static.discard(name)
 
-    def set_struct(self, name: str, value: tuple[int, int, int, bool]) -> None:
-        self.structs[name] = value
-        self.struct_log.append((name, value))
-
     def forward(self, expression: Expression) -> bool:
         """Does it use a label that comes later?"""
         for written in expression.names:
@@ -280,6 +276,7 @@ class Names(State):
 
     def data_size(self, name: str) -> int:
         """Bytes from a label to the one that follows it in the address space, or to its end. Full names only."""
+        self.sized |= self.scope is TOP
         if self.modern:
             return self.data_size_2(name)
         found = self.labels.get(name)
@@ -296,7 +293,7 @@ class Names(State):
         if name not in self.labels:
             raise Wrong("label_not_found", f"there is no label `{name}`")
         position = self.labels[name]
-        names = iter(self.now)
+        names = iter(self.label_log)
         following = next((next(names, None) for one in names if one == name), None)
         end = 0xFFFFFF if following is None else self.labels[following]
         if (end ^ position) >> REGION and max(end, position) >> REGION >= UNPLACED:

@@ -134,7 +134,6 @@ class State:
         self.templates: dict[str, tuple[str, ...] | None] = {}
         self.labels: dict[str, int] = {}
         self.static: set[str] = set()
-        self.structs: dict[str, tuple[int, int, int, bool]] = {}    # name -> size, object size, end, static
         self.priority = self.modern     # `asar 1.90` holds for all passes
         self.total = 0
         self.out = Expansion()
@@ -145,11 +144,14 @@ class State:
         self.placing = False        # another pass is needed: this one gave the lengths of what is to be placed
         self.placed = False         # something was sought in the image
         self.stopped = False        # by an error, before the end
+        self.settled = True         # every size that was taken from a label is right
+        self.sized = False          # `datasize` was asked before all labels were there
 
     def start(self, number: int) -> None:
         self.pass_number = number
         self.placing = False
         self.final = number > 0     # Asar would know every label by now
+        self.sized = False
         self.arch = "65816"
         self.mode = MappingMode.LOROM
         self.sa1_banks = SA1_BANKS
@@ -186,6 +188,7 @@ class State:
         self.dp_base = 0
         self.cross = True           # bank borders are watched
         self.half = False
+        self.structs: dict[str, tuple[int, int, int, bool]] = {}    # name -> size, object size, end, static
         self.in_struct = ""
         self.struct_parent = ""
         self.struct_static = False
@@ -223,7 +226,6 @@ class State:
         self.calls_made = 0
         self.guesses: list[tuple[tuple[str, ...], int, int, int, tuple[Any, ...]]] = []
         self.problems = []
-        self.struct_log: list[tuple[str, tuple[int, int, int, bool]]] = []
         self.reason_log: list[str] = []             # why something is not known
         self.label_log: list[str] = []              # in the order in which they were set
         self.last_mark: dict[int, int] = {}
