@@ -40,7 +40,7 @@ def read_batch(paths: Sequence[str], fence: Fence, config: Config) -> Read:
             continue
         dialect = dialect_of(config.project_for(path))
         file = parse_text(path, SourceText.of(source.text), dialect)
-        _ = file.indexes, file.includes, file.makers       # made on demand: here, not on the event loop
+        _ = file.outlines, file.includes        # made on demand: here, not on the event loop
         parsed.append(file)
         problems[path] = source.problems
     return parsed, problems, gone

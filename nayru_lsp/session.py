@@ -123,7 +123,10 @@ class Session:
 
     def close(self, uri: str) -> Document | None:
         """``didClose``: the text is the disk's again (the caller reads it anew, or forgets it)."""
-        return self.documents.pop(to_path(uri), None)
+        document = self.documents.pop(to_path(uri), None)
+        if document is not None and document.path in self.project.files:
+            self.project.files[document.path].slim()
+        return document
 
     def put(self, parsed: ParsedFile) -> None:
         self.project = self.project.with_file(parsed)

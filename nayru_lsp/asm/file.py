@@ -10,7 +10,9 @@ from itertools import accumulate
 from typing import Any
 
 from nayru_lsp.asm.lexer import logical_lines, logical_starts
-from nayru_lsp.asm.statements import parse_line
+from nayru_lsp.asm.outline import arguments_of, outline_block
+from nayru_lsp.asm.records import Outline
+from nayru_lsp.asm.statements import Memo, parse_line
 from nayru_lsp.asm.symbols import BlockIndex, Include, Maker, Reference, Scope, Symbol, index_block, references_of
 from nayru_lsp.asm.syntax import Dialect, Line, Statement
 from nayru_lsp.asm.text import Block, SourceText, Span
@@ -19,19 +21,26 @@ TOP = Scope()
 
 
 class ParsedBlock:
-    """A run of whole logical lines over one or more text blocks. What is derived from it is made on demand."""
+    """A run of whole logical lines over one or more text blocks. What is derived from it is made on demand: the outline
+    of every block of a project, the rest where somebody looks."""
 
-    __slots__ = ("_index", "_lines", "_references", "_starts", "dialect", "length", "notes", "sources")
+    __slots__ = ("_index", "_lines", "_outline", "_references", "_starts", "dialect", "length", "notes", "sources")
 
     def __init__(self, sources: tuple[Block, ...], dialect: Dialect) -> None:
         self.sources = sources
         self.dialect = dialect
-        self.length = sum(len(source.text) for source in sources)
+        self.length = sum([len(source.text) for source in sources])
+        self._outline: Outline | None = None
+        self.notes: dict[object, Any] = {}       # what checks keep about this very block
+        self.slim()
+
+    def slim(self) -> None:
+        """Forget everything but the outline: nobody looks at this file any more."""
         self._lines: list[str] | None = None
         self._starts: list[int] | None = None
         self._index: BlockIndex | None = None
         self._references: tuple[BlockIndex, list[Reference]] | None = None
-        self.notes: dict[object, Any] = {}       # what checks keep about this very block
+        self.notes.clear()
 
     @property
     def text(self) -> str:
@@ -49,15 +58,32 @@ class ParsedBlock:
             self._starts = logical_starts(self.lines)
         return self._starts
 
+    def outline(self, entry: Scope) -> Outline:
+        known = self._outline
+        if known is None or (known.entry is not entry and known.entry != entry):
+            known = self._outline = outline_block(self.text, entry, self.dialect)
+        return known
+
     def index(self, entry: Scope) -> BlockIndex:
-        if self._index is None or self._index.entry != entry:
+        """The full index, kept."""
+        if self._index is None or (self._index.entry is not entry and self._index.entry != entry):
             self._index = index_block(self.lines, entry, self.dialect)
         return self._index
+
+    def glimpse(self, entry: Scope) -> BlockIndex:
+        """The full index for one look at a block of a file that may never be opened."""
+        if self._index is not None and self._index.entry == entry:
+            return self._index
+        return _glimpses((self, entry))
 
     def references(self, index: BlockIndex) -> list[Reference]:
         if self._references is None or self._references[0] is not index:
             self._references = (index, references_of(self.lines, index, self.dialect))
         return self._references[1]
+
+
+_glimpses: Memo[tuple[ParsedBlock, Scope], BlockIndex] = Memo(
+    lambda key: index_block(logical_lines(key[0].text, key[0].dialect), key[1], key[0].dialect), 32)
 
 
 class ParsedFile:
@@ -82,7 +108,7 @@ class ParsedFile:
         """(absolute start, block) of the block that holds ``offset``; the last one also holds the end of the text."""
         if not self.blocks:
             return None
-        number = min(max(0, bisect_right(self._offsets, offset) - 1), len(self.blocks) - 1)
+        number = self._number_at(offset)
         return self._offsets[number], self.blocks[number]
 
     def line_at(self, offset: int) -> tuple[int, Line]:
@@ -103,29 +129,52 @@ class ParsedFile:
         return start, line, inside[-1] if inside else None
 
     @cached_property
-    def indexes(self) -> tuple[tuple[int, ParsedBlock, BlockIndex], ...]:
-        """(absolute start, block, its index), in order."""
+    def outlines(self) -> tuple[tuple[int, ParsedBlock, Outline], ...]:
+        """(absolute start, block, its outline), in order."""
         out = []
         scope = TOP
         for start, block in zip(self._offsets, self.blocks, strict=False):
-            index = block.index(scope)
-            scope = index.exit
-            out.append((start, block, index))
+            outline = block.outline(scope)
+            scope = outline.exit
+            out.append((start, block, outline))
         return tuple(out)
+
+    @cached_property
+    def indexes(self) -> tuple[tuple[int, ParsedBlock, BlockIndex], ...]:
+        """(absolute start, block, its index), in order. For a file that one works in: it costs ten times its text."""
+        return tuple([(start, block, block.index(outline.entry)) for start, block, outline in self.outlines])
+
+    def index_at(self, offset: int) -> tuple[int, ParsedBlock, BlockIndex] | None:
+        """(absolute start, block, its index) of the block that `block_at` gives."""
+        if not self.blocks:
+            return None
+        start, block, outline = self.outlines[self._number_at(offset)]
+        return start, block, block.index(outline.entry)
+
+    def _number_at(self, offset: int) -> int:
+        return min(max(0, bisect_right(self._offsets, offset) - 1), len(self.blocks) - 1)
+
+    def slim(self) -> None:
+        """Forget what was only of use while the file was looked at; it is made again on demand."""
+        for name in ("indexes", "symbols", "references"):
+            self.__dict__.pop(name, None)
+        for block in self.blocks:
+            block.slim()
 
     def scope_at(self, offset: int) -> Scope:
         """The scope of the line at ``offset``, as it is at the line's start."""
-        number = min(max(0, bisect_right(self._offsets, offset) - 1), len(self.blocks) - 1)
-        if number < 0:
+        found = self.index_at(offset)
+        if found is None:
             return TOP
-        start, _, index = self.indexes[number]
+        start, _, index = found
         line_start, _ = self.line_at(offset)
         at = bisect_right(index.scopes, line_start - start, key=lambda item: item[0]) - 1
         return index.scopes[max(0, at)][1]
 
     @cached_property
     def symbols(self) -> tuple[Symbol, ...]:
-        return tuple(self._placed(symbol, start) for start, _, index in self.indexes for symbol in index.symbols)
+        return tuple(self._placed(symbol, start)
+                     for start, block, outline in self.outlines for symbol in block.glimpse(outline.entry).symbols)
 
     def _placed(self, symbol: Symbol, start: int) -> Symbol:
         span, name = symbol.span, symbol.name_span
@@ -134,8 +183,8 @@ class ParsedFile:
 
     def definitions(self, name: str) -> list[Symbol]:
         """The definitions of one full name in this file."""
-        return [self._placed(symbol, start)
-                for start, _, index in self.indexes for symbol in index.by_name.get(name, ())]
+        return [self._placed(symbol, start) for start, block, outline in self.outlines if name in outline.names
+                for symbol in block.glimpse(outline.entry).by_name.get(name, ())]
 
     @cached_property
     def references(self) -> tuple[Reference, ...]:
@@ -143,8 +192,8 @@ class ParsedFile:
 
     def references_in(self, first: int, last: int) -> Iterator[Reference]:
         """The references of blocks ``first`` to ``last`` (excluded)."""
-        for start, block, index in self.indexes[first:last]:
-            for reference in block.references(index):
+        for start, block, outline in self.outlines[first:last]:
+            for reference in block.references(block.index(outline.entry)):
                 span = reference.span
                 yield replace(reference, path=self.path, span=Span(span.start + start, span.end + start))
 
@@ -152,35 +201,30 @@ class ParsedFile:
     def includes(self) -> tuple[Include, ...]:
         return tuple(
             replace(include, path=self.path, span=Span(include.span.start + start, include.span.end + start))
-            for start, _, index in self.indexes for include in index.includes)
+            for start, _, outline in self.outlines for include in outline.includes)
 
-    @cached_property
+    @property
     def makers(self) -> frozenset[Maker]:
         """What expansion may make here."""
-        return frozenset().union(*(index.makers for _, _, index in self.indexes))
+        return frozenset().union(*(outline.makers for _, _, outline in self.outlines))
 
-    @cached_property
-    def calls(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    @property
+    def calls(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Macro calls with their arguments, in order."""
-        return tuple(call for _, _, index in self.indexes for call in index.calls)
+        return ((name, arguments_of(given) if isinstance(given, str) else given)
+                for _, _, outline in self.outlines for name, given in outline.calls)
 
-    @cached_property
+    @property
     def namespaces(self) -> frozenset[str]:
-        return frozenset().union(*(index.namespaces for _, _, index in self.indexes))
-
-    @cached_property
-    def define_texts(self) -> tuple[tuple[str, str], ...]:
-        """(name, value text) of every define that is assigned, in order."""
-        return tuple((symbol.name, symbol.detail) for _, _, index in self.indexes for symbol in index.symbols
-                     if symbol.kind == "define")
+        return frozenset().union(*(outline.namespaces for _, _, outline in self.outlines))
 
     @cached_property
     def foreign(self) -> bool:
         """Holds another processor's code and never says ``arch 65816``."""
-        return any(index.foreign for _, _, index in self.indexes) and not any(
-            index.native for _, _, index in self.indexes)
+        return any(outline.foreign for _, _, outline in self.outlines) and not any(
+            outline.native for _, _, outline in self.outlines)
 
     @property
     def starts_program(self) -> bool:
         """Sets a mapper, ``org`` or freespace: may be a root."""
-        return any(index.starts_program for _, _, index in self.indexes)
+        return any(outline.starts_program for _, _, outline in self.outlines)

@@ -118,34 +118,36 @@ def logical_lines(text: str, dialect: Dialect = Dialect.ASAR_1) -> list[str]:
     if not block_comments and not _JOINS.search(text):
         return lines
     out: list[str] = []
-    held: list[str] = []
+    row = 0
+    while row < len(lines):
+        end = logical_end(lines, row, block_comments)
+        out.append(lines[row] if end == row + 1 else "".join(lines[row:end]))
+        row = end
+    return out
+
+
+def logical_end(lines: list[str], row: int, block_comments: bool = False) -> int:
+    """The row behind the logical line that begins at physical line ``row``. ``block_comments``: ``;[[ ]]`` count."""
     comma = inside = False
-    for line in lines:
+    begun = row
+    while row < len(lines):
+        line = lines[row]
         if inside or (block_comments and ";[[" in line):
             inside = block_comment_open(line, inside)
-            held.append(line)
+            row += 1
             if inside or joins_next(line):
                 continue
-            out.append("".join(held))
-            held, comma = [], False
-            continue
+            return row
         code = line[:code_end(line)].rstrip() if line[0] not in "\r\n" else ""
-        if held and comma and not code:
-            held.append(line)                   # a comma swallows blank lines
+        if row > begun and comma and not code:
+            row += 1                            # a comma swallows blank lines
             continue
+        row += 1
         last = code[-1:]
-        if held or last in (",", "\\"):
-            held.append(line)
-            comma = last == ","
-            if comma or last == "\\":
-                continue
-            out.append("".join(held))
-            held = []
-        else:
-            out.append(line)
-    if held:
-        out.append("".join(held))
-    return out
+        if last != "," and last != "\\":
+            return row
+        comma = last == ","
+    return row
 
 
 def logical_starts(lines: list[str]) -> list[int]:

@@ -14,7 +14,6 @@ from nayru_lsp.asm.statements import Memo
 from nayru_lsp.asm.symbols import ANY, Maker
 
 if TYPE_CHECKING:
-    from nayru_lsp.asm.file import ParsedFile
     from nayru_lsp.asm.project import Project
 
 _PARAMETER = re.compile(r"<(\w+)>", re.ASCII)
@@ -28,11 +27,6 @@ _NAME = re.compile(r"\w+\Z", re.ASCII)
 MAX_NESTING = 6
 _plain: Memo[str, bool] = Memo(
     lambda text: _HARMLESS.match(text) is not None and _MAKING_WORDS.search(text) is None, 50_000)
-
-
-def made_from(file: ParsedFile) -> tuple[object, ...]:
-    """What a file contributes here; equal values make equal answers."""
-    return file.makers, file.calls, file.namespaces, file.define_texts
 
 
 class MadeNames:

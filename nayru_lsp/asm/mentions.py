@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from nayru_lsp.asm.expressions import parse_expression
 from nayru_lsp.asm.lexer import DEFINE_USE, scan
@@ -99,15 +98,15 @@ def _references_of_line(raw: str, at: int, scope: Scope, dialect: Dialect, out: 
             case Directive(name="if" | "while" | "elseif") if len(line.statements) > 1:
                 sure = False
             case Label() if statement.kind is LabelKind.MAIN and not statement.declared:
-                scope = replace(scope, main=statement.name, parents=(), sure=scope.conditions == 0)
+                scope = scope._replace(main=statement.name, parents=(), sure=scope.conditions == 0)
             case Label() if statement.kind is LabelKind.SUB and not statement.declared:
                 bare = statement.name.lstrip(".")
                 level = len(statement.name) - len(bare)
-                scope = replace(scope, parents=(*scope.parents[: level - 1], bare))
+                scope = scope._replace(parents=(*scope.parents[: level - 1], bare))
             case MacroCall():
                 out.append(Reference("%" + statement.name, "macro", "",
                                      Span(at + statement.name_start, at + statement.name_end), sure=sure))
-                scope = replace(scope, sure=False)
+                scope = scope._replace(sure=False)
                 for start, end in statement.arguments:      # mentions, but what the body makes of them is not known
                     argument = parse_expression(raw, raw, start, end)
                     out.extend(_reference(name, at, scope, False) for name in names_in(argument))

@@ -15,23 +15,31 @@ def parse_text(
     path: str, text: SourceText, dialect: Dialect = Dialect.ASAR_1, previous: ParsedFile | None = None,
 ) -> ParsedFile:
     """The parsed form of ``text``. ``previous``: an earlier form of the file, whose unchanged blocks are shared."""
-    known: dict[tuple[int, ...], ParsedBlock] = {}
+    known: dict[int, ParsedBlock] = {}
     if previous is not None and previous.dialect is dialect:
-        known = {tuple(map(id, block.sources)): block for block in previous.blocks}
+        known = {id(block.sources[0]): block for block in previous.blocks}
+    sources = text.blocks
     blocks: list[ParsedBlock] = []
-    run: list[Block] = []
-    for source in text.blocks:
-        run.append(source)
+    at, end = 0, len(sources)
+    while at < end:
+        block = known.get(id(sources[at]))
+        if block is not None:
+            stop = at + len(block.sources)
+            # The last block of a file may have been left open; any other one ends where it ended.
+            if sources[at:stop] == block.sources and (stop == end or block is not previous.blocks[-1]):  # type: ignore[union-attr]
+                blocks.append(block)
+                at = stop
+                continue
+        stop = at + 1
         # A logical line never crosses the border of a parsed block: blocks that it joins are read as one.
-        if not _open(run, dialect):
-            blocks.append(known.get(tuple(map(id, run))) or ParsedBlock(tuple(run), dialect))
-            run = []
-    if run:
-        blocks.append(known.get(tuple(map(id, run))) or ParsedBlock(tuple(run), dialect))
+        while stop < end and _open(sources[at:stop], dialect):
+            stop += 1
+        blocks.append(ParsedBlock(sources[at:stop], dialect))
+        at = stop
     return ParsedFile(path, text, dialect, tuple(blocks))
 
 
-def _open(run: list[Block], dialect: Dialect) -> bool:
+def _open(run: tuple[Block, ...], dialect: Dialect) -> bool:
     last = run[-1].text
     if dialect is Dialect.ASAR_2:
         whole = last if len(run) == 1 else "".join(block.text for block in run)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from nayru_lsp.asm.file import ParsedFile
-from nayru_lsp.asm.made import MadeNames, made_from
+from nayru_lsp.asm.made import MadeNames
+from nayru_lsp.asm.outline import searched
+from nayru_lsp.asm.records import Outline
 from nayru_lsp.asm.symbols import Reference, Symbol
 from nayru_lsp.asm.syntax import Dialect
 
@@ -31,6 +32,7 @@ class Root:
 
 
 MAX_NAMESPACES = 500
+_WORD = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 ABOVE = 5       # folders above an including file in which Asar may have been started
 
 
@@ -129,13 +131,14 @@ class Project:
         for parsed in many:
             old = files.get(parsed.path)
             files[parsed.path] = parsed
-            gone, come = _name_difference(old, parsed)
+            left, came = _difference(old, parsed)
+            gone, come = _name_difference(old, parsed, left, came)
             if gone or come:
                 names = dict(self._names) if names is None else names
                 _patch(names, parsed.path, gone, come)
-            if old is None or made_from(old) != made_from(parsed):
+            if old is None or _made_from(left) != _made_from(came):
                 new._makers = None
-            if old is None or _shape(old) != _shape(parsed):
+            if old is None or _shape(left) != _shape(came):
                 new._graph = None
         new.files = MappingProxyType(files)
         if names is not None:
@@ -149,7 +152,7 @@ class Project:
         new = self._copy()
         new.files = MappingProxyType({key: file for key, file in self.files.items() if key != path})
         names = dict(self._names)
-        _patch(names, path, {name for _, _, index in old.indexes for name in index.by_name}, set())
+        _patch(names, path, {name for _, _, outline in old.outlines for name in outline.names}, set())
         new._names, new._graph, new._makers, new.epoch = names, None, None, Epoch()
         return new
 
@@ -191,14 +194,20 @@ class Project:
         return self.definitions(reference.name)
 
     def references(self, name: str) -> tuple[Reference, ...]:
-        """Every mention of this full name. Found by searching the text; only blocks that hold it are read."""
+        """Every mention of this full name. Only blocks whose outline has the word are read closely."""
         needles = {symbol.short.lstrip(".!%").removesuffix("()") for symbol in self.definitions(name)}
         needles = {needle for needle in needles if needle} or {name.lstrip("!%").removesuffix("()")}
+        words = {word for needle in needles for word in _WORD.findall(needle)}
+        plain = all(_WORD.findall(needle) and not any(map(searched, _WORD.findall(needle))) for needle in needles)
         out: list[Reference] = []
         for file in self.files.values():
-            for number, (_, block, _) in enumerate(file.indexes):
-                text = block.text
-                if any(needle in text for needle in needles):
+            for number, (_, block, outline) in enumerate(file.outlines):
+                if plain:
+                    found = not all(words.isdisjoint(line) for line in outline.mentions)
+                else:
+                    text = block.text
+                    found = any(needle in text for needle in needles)
+                if found:
                     out.extend(reference for reference in file.references_in(number, number + 1)
                                if name in (reference.name, f"{reference.namespace}_{reference.name}"))
         return tuple(out)
@@ -309,27 +318,56 @@ class Project:
         return path in self.graph.foreign
 
 
-def _shape(file: ParsedFile) -> tuple[tuple[tuple[str, str], ...], bool]:
-    return tuple((include.kind, include.name) for include in file.includes), file.starts_program
+def _difference(old: ParsedFile | None, new: ParsedFile) -> tuple[list[Outline], list[Outline]]:
+    """The outlines that left the file and those that came; all others are the same, in the same order."""
+    before = [outline for _, _, outline in old.outlines] if old is not None else []
+    after = [outline for _, _, outline in new.outlines]
+    first, last = 0, 0
+    most = min(len(before), len(after))
+    while first < most and before[first] is after[first]:
+        first += 1
+    while last < most - first and before[-1 - last] is after[-1 - last]:
+        last += 1
+    return before[first:len(before) - last], after[first:len(after) - last]
 
 
-def _name_difference(old: ParsedFile | None, new: ParsedFile) -> tuple[set[str], set[str]]:
-    """Names that left the file and names that came, found from the blocks that are not shared."""
-    before = {id(index): index for _, _, index in old.indexes} if old is not None else {}
-    after = {id(index): index for _, _, index in new.indexes}
-    gone: Counter[str] = Counter()
-    come: Counter[str] = Counter()
-    for key, index in before.items():
-        if key not in after:
-            gone.update(index.by_name.keys())
-    for key, index in after.items():
-        if key not in before:
-            come.update(index.by_name.keys())
-    lost, won = set(gone) - set(come), set(come) - set(gone)
+def _shape(outlines: Iterable[Outline]) -> tuple[object, ...]:
+    """What the include graph depends on."""
+    includes: list[object] = []
+    foreign = native = starts = False
+    for outline in outlines:
+        includes.extend((one.kind, one.name, one.opaque, one.foreign) for one in outline.includes)
+        foreign, native = foreign or outline.foreign, native or outline.native
+        starts = starts or outline.starts_program
+    return includes, foreign, native, starts
+
+
+def _made_from(outlines: Iterable[Outline]) -> tuple[object, ...]:
+    """What `MadeNames` reads of them."""
+    makers: set[object] = set()
+    namespaces: set[str] = set()
+    calls: list[object] = []
+    defines: list[object] = []
+    for outline in outlines:
+        makers |= outline.makers
+        namespaces |= outline.namespaces
+        calls += outline.calls
+        defines += outline.define_texts
+    return makers, namespaces, calls, defines
+
+
+def _name_difference(old: ParsedFile | None, new: ParsedFile, left: Iterable[Outline],
+                     came: Iterable[Outline]) -> tuple[set[str], set[str]]:
+    """Names that left the file and names that came."""
+    gone = {name for outline in left for name in outline.names}
+    come = {name for outline in came for name in outline.names}
+    if old is None:
+        return gone, come
+    lost, won = gone - come, come - gone
     if lost:        # a name may stand in a shared block as well
-        lost = {name for name in lost if not any(name in index.by_name for index in after.values())}
+        lost = {name for name in lost if not any(name in outline.names for _, _, outline in new.outlines)}
     if won:
-        won = {name for name in won if not any(name in index.by_name for index in before.values())}
+        won = {name for name in won if not any(name in outline.names for _, _, outline in old.outlines)}
     return lost, won
 
 
@@ -340,9 +378,10 @@ def _patch(names: dict[str, tuple[str, ...]], path: str, gone: set[str], come: s
             names[name] = rest
         else:
             names.pop(name, None)
+    alone = (path,)
     for name in come:
-        have = names.get(name, ())
-        if path not in have:
+        have = names.setdefault(name, alone)
+        if have is not alone and path not in have:
             names[name] = (*have, path)
 
 

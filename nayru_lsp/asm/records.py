@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from nayru_lsp.asm.text import Span
 
@@ -59,8 +61,7 @@ class Include:
     foreign: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """What a line's meaning depends on besides its own text."""
 
     main: str = ""
@@ -98,19 +99,33 @@ MAX_NAME = 1_000        # code points of a namespace prefix
 
 
 @dataclass(slots=True)
-class BlockIndex:
-    """All positions are relative to the start of the block; ``path`` of the records is ""."""
+class Outline:
+    """What a block of lines tells at a first, quick reading. All positions are relative to the start of the block;
+    ``path`` of the includes is "". ``names``: every full name that is defined here, and the first physical line that
+    does. ``mentions``: the words of each line that holds any, but for words that spell a number or a register; their
+    lines stand in ``mention_rows``."""
 
     entry: Scope
     exit: Scope
-    symbols: list[Symbol] = field(default_factory=list)
-    includes: list[Include] = field(default_factory=list)
+    names: dict[str, int] = field(default_factory=dict)
+    mentions: tuple[tuple[str, ...], ...] = ()
+    mention_rows: Sequence[int] = ()
+    includes: tuple[Include, ...] = ()
     makers: frozenset[Maker] = frozenset()
-    calls: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)     # macro calls with their arguments
-    namespaces: set[str] = field(default_factory=set)
-    orphans: list[tuple[Span, str, bool]] = field(default_factory=list)    # sub labels without parent; even in a part
+    calls: tuple[tuple[str, tuple[str, ...] | str], ...] = ()   # macro calls with their arguments, or these as text
+    namespaces: frozenset[str] = frozenset()
+    define_texts: tuple[tuple[str, str], ...] = ()          # (!name, text after `=`)
     foreign: bool = False                   # holds another processor's code
     native: bool = False                    # says `arch 65816`
     starts_program: bool = False            # sets a mapper, org or freespace
-    scopes: list[tuple[int, Scope]] = field(default_factory=list)   # scope from this position on, ascending
+
+
+@dataclass(slots=True)
+class BlockIndex(Outline):
+    """The same with every definition in full, where each scope begins, and sub labels without a parent. It has no
+    ``mentions``: see `mentions.references_of`."""
+
+    symbols: tuple[Symbol, ...] = ()
+    orphans: tuple[tuple[Span, str, bool], ...] = ()    # (where, name, is a main label there?)
+    scopes: Sequence[tuple[int, Scope]] = ()            # scope from this position on, ascending
     by_name: dict[str, list[Symbol]] = field(default_factory=dict)

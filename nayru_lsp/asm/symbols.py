@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 
 from nayru_lsp.asm.isa import MNEMONICS
 from nayru_lsp.asm.lexer import EXPANDABLE, scan
@@ -20,6 +19,7 @@ from nayru_lsp.asm.records import (
     BlockIndex,
     Include,
     Maker,
+    Outline,
     Reference,
     Scope,
     Symbol,
@@ -43,11 +43,11 @@ from nayru_lsp.asm.text import Span
 from nayru_lsp.asm.words import FREESPACE, INCLUDES, MAPPERS
 
 __all__ = [
-    "ANY", "BlockIndex", "Include", "Maker", "Reference", "Scope", "Symbol", "expressions", "index_block",
+    "ANY", "BlockIndex", "Include", "Maker", "Reader", "Reference", "Scope", "Symbol", "expressions", "index_block",
     "interesting", "names_in", "one_line", "references_of",
 ]
 
-_DEFINING_DIRECTIVES = INCLUDES | MAPPERS | FREESPACE | frozenset("""
+DEFINING = INCLUDES | MAPPERS | FREESPACE | frozenset("""
     macro endmacro function struct endstruct namespace pushns pullns if while for endif endwhile endfor else elseif arch
     org global spcblock endspcblock
 """.split())
@@ -70,52 +70,68 @@ def interesting(line: Line) -> tuple[Statement, ...]:
         match statement:
             case Instruction(mnemonic=mnemonic) if mnemonic in MNEMONICS:
                 continue
-            case Directive() if statement.name not in _DEFINING_DIRECTIVES:
+            case Directive() if statement.name not in DEFINING:
                 continue
         found.append(statement)
     return tuple(found)
 
 
-_interesting_1: Memo[str, tuple[Statement, ...]] = Memo(lambda raw: interesting(parse_line(raw)), 60_000)
-_interesting_2: Memo[str, tuple[Statement, ...]] = Memo(
-    lambda raw: interesting(parse_line(raw, Dialect.ASAR_2)), 60_000)
+def index_block(lines: Sequence[str], entry: Scope, dialect: Dialect) -> BlockIndex:
+    """Read the definitions of a block in full, line by logical line."""
+    reader = _SymbolReader(entry)
+    at = 0
+    for row, raw in enumerate(lines):
+        if not plain(raw) or (dialect is Dialect.ASAR_2 and ";[[" in raw):
+            statements = interesting(parse_line(raw, dialect))
+            if statements:
+                reader.read(raw, at, statements, lines, row)
+        at += len(raw)
+    index = BlockIndex(entry, entry, symbols=tuple(reader.symbols), orphans=tuple(reader.orphans),
+                       scopes=reader.scopes)
+    for symbol in index.symbols:
+        index.by_name.setdefault(symbol.name, []).append(symbol)
+    reader.fill(index)
+    return index
+
+
 _PLAIN = re.compile(
     r"[ \t]*+(?:([A-Za-z]{3})(?:\.[A-Za-z])?(?=[ \t\r\n;]|\Z)[^:!<=;\"%\r\n]*+)?+(?:;[^\r\n]*+)?(?:\r\n?|\n)?\Z")
 _DATA = re.compile(r"[ \t]*[dD][bBwWlLdD][ \t]")
 
 
-def index_block(lines: Sequence[str], entry: Scope, dialect: Dialect) -> BlockIndex:
-    """Read the definitions of a block."""
-    look = _interesting_1 if dialect is Dialect.ASAR_1 else _interesting_2
-    reader = _Reader(entry)
-    at = 0
-    for row, raw in enumerate(lines):
-        plain = _PLAIN.match(raw)
-        if plain is not None:       # a comment, or an instruction that nothing is to be learned from
-            word = plain.group(1)
-            skip = word is None or word.upper() in MNEMONICS
-        else:
-            skip = raw.isspace() or (":" not in raw and "=" not in raw and _DATA.match(raw) is not None)
-        if not skip or (dialect is Dialect.ASAR_2 and ";[[" in raw):
-            statements = look(raw) if len(raw) < 2_000 else interesting(parse_line(raw, dialect))
-            if statements:
-                reader.read(raw, at, statements, lines, row)
-        at += len(raw)
-    out = reader.out
-    out.exit = reader.scope
-    out.makers = frozenset(reader.makers)
-    for symbol in out.symbols:
-        out.by_name.setdefault(symbol.name, []).append(symbol)
-    return out
+def plain(raw: str) -> bool:
+    """Is this line blank, a comment, or an instruction or data that no definition can hide in?"""
+    found = _PLAIN.match(raw)
+    if found is not None:
+        word = found.group(1)
+        return word is None or word.upper() in MNEMONICS
+    return raw.isspace() or (":" not in raw and "=" not in raw and _DATA.match(raw) is not None)
 
 
-class _Reader:
-    """Walks the lines of one block; holds the running scope."""
+loose: Memo[str, Maker] = Memo(lambda name: Maker("name", r"(?:\w*_)?" + re.escape(name)), 5_000)
+"""A sub label that may belong to any main label."""
+
+
+class Reader:
+    """Walks the statements of one block that the index reads; holds the running scope. What is defined is known by
+    its name only."""
 
     def __init__(self, entry: Scope) -> None:
         self.scope = entry
-        self.out = BlockIndex(entry, entry, scopes=[(0, entry)])
+        self.names: dict[str, int] = {}
         self.makers: set[Maker] = set()
+        self.calls: list[tuple[str, tuple[str, ...] | str]] = []
+        self.includes: list[Include] = []
+        self.namespaces: set[str] = set()
+        self.define_texts: list[tuple[str, str]] = []
+        self.foreign = self.native = self.starts_program = False
+
+    def fill(self, out: Outline) -> None:
+        """Put down what was found."""
+        out.exit, out.names = self.scope, self.names
+        out.makers, out.namespaces = frozenset(self.makers), frozenset(self.namespaces)
+        out.calls, out.includes, out.define_texts = tuple(self.calls), tuple(self.includes), tuple(self.define_texts)
+        out.foreign, out.native, out.starts_program = self.foreign, self.native, self.starts_program
 
     def read(self, raw: str, at: int, statements: tuple[Statement, ...], lines: Sequence[str], row: int) -> None:
         before = self.scope
@@ -132,41 +148,50 @@ class _Reader:
                     self._define(raw, at, statement, lines, row)
                 case Directive(name="if" | "while") if one_line(raw, statement):
                     inline += 1         # 1.91: the condition ends with the line
-                    self.scope = replace(self.scope, conditions=self.scope.conditions + 1)
+                    self.scope = self.scope._replace(conditions=self.scope.conditions + 1)
                 case Directive():
                     self._directive(raw, at, statement, lines, row)
                 case MacroCall():
                     self._call(raw, statement)
                 case Instruction():
-                    self.out.foreign = True
+                    self.foreign = True
                 case Opaque() if statement.expandable:
                     self._opaque(raw[statement.start : statement.end])
-                    self._unsure()
+                    self.unsure()
         if inline:
-            self.scope = replace(self.scope, conditions=max(0, self.scope.conditions - inline))
+            self.scope = self.scope._replace(conditions=max(0, self.scope.conditions - inline))
         if self.scope is not before:
-            self.out.scopes.append((at + statements[-1].end, self.scope))
+            self._scope_begins(at + statements[-1].end)
 
-    def _unsure(self) -> None:
+    def _scope_begins(self, at: int) -> None:
+        """Another scope holds from here on."""
+
+    def unsure(self) -> None:
         if self.scope.sure:
-            self.scope = replace(self.scope, sure=False)
+            self.scope = self.scope._replace(sure=False)
 
     def _call(self, raw: str, call: MacroCall) -> None:
         arguments = tuple(raw[start:end].strip('"') for start, end in call.arguments)
-        self.out.calls.append((call.name, arguments))
-        self._unsure()
+        self.calls.append((call.name, arguments))
+        self.unsure()
 
     def _add(self, raw: str, at: int, node: Statement, name: str, kind: str, start: int, end: int,
              lines: Sequence[str], row: int, *, full: str = "", value: int | float | None = None, scope: str = "",
-             detail: str = "") -> None:
-        whole = full or name
-        if kind in ("label", "sub label", "assignment") and self.scope.namespace and not self.scope.global_next:
-            whole = f"{self.scope.namespace}_{whole}"
-        self.out.symbols.append(Symbol(
-            whole, name, kind, "", Span(at + node.start, at + node.end), Span(at + start, at + end),
-            value if isinstance(value, int) else None, scope, _comment(raw, lines, row), detail,
-            self.scope.conditions > 0,
-            self.scope.space_sure and (self.scope.sure or kind != "sub label")))
+             detail: str = "", member: bool = False) -> None:
+        """A definition: ``start`` and ``end`` are of its name. ``member``: of a struct."""
+        if kind == "define":
+            self.define_texts.append((name, detail))
+        self.names.setdefault(self._whole(full or name, kind, member), row)
+
+    def _whole(self, name: str, kind: str, member: bool) -> str:
+        """The name with its namespace."""
+        if member or not self.scope.namespace or self.scope.global_next or kind not in (
+                "label", "sub label", "assignment"):
+            return name
+        return f"{self.scope.namespace}_{name}"
+
+    def _orphan(self, span: Span, name: str, under_a_main: bool) -> None:
+        """A sub label that surely has no parent."""
 
     def _label(self, raw: str, at: int, label: Label, lines: Sequence[str], row: int) -> None:
         scope = self.scope
@@ -176,36 +201,31 @@ class _Reader:
             if label.kind is LabelKind.MAIN:
                 self.makers.add(Maker("name", re.escape(label.name)))
             elif label.kind is LabelKind.SUB:       # attaches to whatever main label the call stands under
-                self._loose(label.name)
+                self.makers.add(loose(label.name.lstrip(".")))
             return
         if label.kind is LabelKind.MAIN:
             self._add(raw, at, label, label.name, "label", start, end, lines, row)
             if not label.declared and not scope.struct:
-                self.scope = replace(scope, main=label.name, parents=(), global_next=False, sure=scope.conditions == 0)
+                self.scope = scope._replace(main=label.name, parents=(), global_next=False, sure=scope.conditions == 0)
         elif label.kind is LabelKind.SUB:
             bare = label.name.lstrip(".")
             level = len(label.name) - len(bare)
             if scope.struct:
                 full = f"{scope.struct}.{bare}"
-                self.out.symbols.append(Symbol(
-                    full, label.name, "sub label", "", Span(at + label.start, at + label.end),
-                    Span(at + start, at + end), None, scope.struct, _comment(raw, lines, row)))
+                self._add(raw, at, label, label.name, "sub label", start, end, lines, row, full=full,
+                          scope=scope.struct, member=True)
                 return
             if not scope.sure or not scope.main:
-                self._loose(label.name)
+                self.makers.add(loose(label.name.lstrip(".")))
             if scope.sure and not scope.conditions and (not scope.main or level - 1 > len(scope.parents)):
-                self.out.orphans.append((Span(at + label.start, at + end), label.name, bool(scope.main)))
+                self._orphan(Span(at + label.start, at + end), label.name, bool(scope.main))
             parents = scope.parents[: level - 1]
             full = "_".join((scope.main, *parents, bare)) if scope.main else bare
             self._add(raw, at, label, label.name, "sub label", start, end, lines, row, full=full, scope=scope.main)
             if not label.declared:
-                self.scope = replace(self.scope, parents=(*parents, bare))
+                self.scope = self.scope._replace(parents=(*parents, bare))
         elif label.kind is LabelKind.RELATIVE:
             self._add(raw, at, label, label.name, "relative label", start, end, lines, row, scope=scope.main)
-
-    def _loose(self, name: str) -> None:
-        """A sub label that may belong to any main label."""
-        self.makers.add(Maker("name", r"(?:\w*_)?" + re.escape(name.lstrip("."))))
 
     def _define(self, raw: str, at: int, define: Define, lines: Sequence[str], row: int) -> None:
         text = raw[define.value_start : define.value_end]
@@ -249,20 +269,20 @@ class _Reader:
         name, scope = directive.name, self.scope
         text = raw[directive.text_start : directive.text_end]
         if name in _OPENING:
-            self.scope = replace(scope, conditions=scope.conditions + 1)
+            self.scope = scope._replace(conditions=scope.conditions + 1)
         elif name in _CLOSING:
-            self.scope = replace(scope, conditions=max(0, scope.conditions - 1))
+            self.scope = scope._replace(conditions=max(0, scope.conditions - 1))
         elif name == "macro":
             self._macro(raw, at, directive, text, lines, row)
         elif name == "endmacro":
             if scope.macro == 1 and scope.outside is not None:
                 self.scope = scope.outside
             else:
-                self.scope = replace(scope, macro=max(0, scope.macro - 1))
+                self.scope = scope._replace(macro=max(0, scope.macro - 1))
         elif name in INCLUDES:
             self._include(raw, at, directive, text)
             if name == "incsrc":
-                self._unsure()
+                self.unsure()
         elif name == "function":
             match = re.match(r"([A-Za-z_]\w*)[ \t]*(\([^)]*\))", text, re.ASCII)
             if match is not None:
@@ -274,41 +294,41 @@ class _Reader:
             if match is not None and not scope.macro:
                 begin = directive.text_start + match.start(1)
                 self._add(raw, at, directive, match.group(1), "struct", begin, begin + len(match.group(1)), lines, row)
-                self.scope = replace(scope, struct=match.group(1))
+                self.scope = scope._replace(struct=match.group(1))
         elif name == "endstruct":
-            self.scope = replace(scope, struct="")
+            self.scope = scope._replace(struct="")
         elif name in ("namespace", "pushns", "pullns") and scope.macro:
             self.makers.add(ANY)        # a call changes the names of everything behind it
         elif name == "namespace":
             self._namespace(text)
         elif name == "pushns":
-            self.scope = replace(scope, namespaces=(*scope.namespaces[-MAX_NESTING:], scope.namespace),
+            self.scope = scope._replace(namespaces=(*scope.namespaces[-MAX_NESTING:], scope.namespace),
                                  namespace="")
         elif name == "pullns" and scope.namespaces:
-            self.scope = replace(scope, namespaces=scope.namespaces[:-1], namespace=scope.namespaces[-1])
+            self.scope = scope._replace(namespaces=scope.namespaces[:-1], namespace=scope.namespaces[-1])
         elif name == "arch":
             arch = text.strip().lower() or "65816"
-            self.scope = replace(scope, arch=arch)
-            self.out.foreign = self.out.foreign or arch != "65816"
-            self.out.native = self.out.native or arch == "65816"
+            self.scope = scope._replace(arch=arch)
+            self.foreign = self.foreign or arch != "65816"
+            self.native = self.native or arch == "65816"
         elif name == "spcblock":
-            self.scope = replace(scope, arch="spc700")
-            self.out.foreign = True
+            self.scope = scope._replace(arch="spc700")
+            self.foreign = True
         elif name == "endspcblock":
-            self.scope = replace(scope, arch="65816")
+            self.scope = scope._replace(arch="65816")
         elif name == "global":
             match = re.match(r"([A-Za-z_]\w*):", text, re.ASCII)
             if match is not None and not scope.macro:
                 begin = directive.text_start
-                self.scope = replace(scope, global_next=True)
+                self.scope = scope._replace(global_next=True)
                 self._add(raw, at, directive, match.group(1), "label", begin, begin + len(match.group(1)), lines, row)
-                self.scope = replace(scope, main=match.group(1), parents=(), sure=scope.conditions == 0)
+                self.scope = scope._replace(main=match.group(1), parents=(), sure=scope.conditions == 0)
             elif match is not None:
                 self.makers.add(Maker("name", re.escape(match.group(1))))
             else:
                 self.makers.add(ANY)
         elif not scope.macro and (name in MAPPERS or name in FREESPACE or name == "org"):
-            self.out.starts_program = True
+            self.starts_program = True
 
     def _namespace(self, text: str) -> None:
         words = text.strip().strip('"').split()
@@ -316,17 +336,17 @@ class _Reader:
         sure = scope.conditions == 0
         if EXPANDABLE.search(text) is not None:
             self.makers.add(ANY)
-            self.scope = replace(scope, space_sure=False)
+            self.scope = scope._replace(space_sure=False)
         elif words[:1] == ["nested"]:
-            self.scope = replace(scope, nested=words[1:] == ["on"])
+            self.scope = scope._replace(nested=words[1:] == ["on"])
         elif words == ["off"]:
             outer = scope.namespace.rpartition("_")[0] if scope.nested else ""
-            self.scope = replace(scope, namespace=outer, space_sure=sure)
+            self.scope = scope._replace(namespace=outer, space_sure=sure)
         elif words:
             inner = f"{scope.namespace}_{words[0]}" if scope.nested and scope.namespace else words[0]
             inner = inner[-MAX_NAME:]
-            self.out.namespaces.update((words[0], inner))
-            self.scope = replace(scope, namespace=inner, space_sure=sure)
+            self.namespaces.update((words[0], inner))
+            self.scope = scope._replace(namespace=inner, space_sure=sure)
 
     def _macro(self, raw: str, at: int, directive: Directive, text: str, lines: Sequence[str], row: int) -> None:
         scope = self.scope
@@ -338,10 +358,10 @@ class _Reader:
                       detail=match.group(2).strip())
             parameters = tuple(re.findall(r"\w+", match.group(2), re.ASCII))
         if scope.macro:
-            self.scope = replace(scope, macro=scope.macro + 1)
+            self.scope = scope._replace(macro=scope.macro + 1)
         else:
             self.scope = Scope(sure=False, macro=1, macro_name=name, parameters=parameters, arch=scope.arch,
-                               outside=replace(scope, outside=None))
+                               outside=scope._replace(outside=None))
 
     def _include(self, raw: str, at: int, directive: Directive, text: str) -> None:
         match = _PLAIN_TEXT.match(text)
@@ -358,13 +378,40 @@ class _Reader:
                     name, end = name[:cut], start + cut
         opaque = EXPANDABLE.search(name) is not None
         sure = not self.scope.conditions and not self.scope.macro
-        self.out.includes.append(Include(name, directive.name, "", Span(at + start, at + end), opaque, sure,
+        self.includes.append(Include(name, directive.name, "", Span(at + start, at + end), opaque, sure,
                                          self.scope.arch != "65816"))
+
+
+class _SymbolReader(Reader):
+    """Puts down every definition in full."""
+
+    def __init__(self, entry: Scope) -> None:
+        super().__init__(entry)
+        self.symbols: list[Symbol] = []
+        self.orphans: list[tuple[Span, str, bool]] = []
+        self.scopes = [(0, entry)]
+
+    def _scope_begins(self, at: int) -> None:
+        self.scopes.append((at, self.scope))
+
+    def _orphan(self, span: Span, name: str, under_a_main: bool) -> None:
+        self.orphans.append((span, name, under_a_main))
+
+    def _add(self, raw: str, at: int, node: Statement, name: str, kind: str, start: int, end: int,
+             lines: Sequence[str], row: int, *, full: str = "", value: int | float | None = None, scope: str = "",
+             detail: str = "", member: bool = False) -> None:
+        now = self.scope
+        sure = member or (now.space_sure and (now.sure or kind != "sub label"))
+        self.symbols.append(Symbol(
+            self._whole(full or name, kind, member), name, kind, "", Span(at + node.start, at + node.end),
+            Span(at + start, at + end), value if isinstance(value, int) else None, scope, _comment(raw, lines, row),
+            detail, now.conditions > 0 and not member, sure))
+        super()._add(raw, at, node, name, kind, start, end, lines, row, full=full, detail=detail, member=member)
 
 
 def one_line(raw: str, directive: Directive) -> bool:
     """Is this ``if`` or ``while`` of the form ``if c : x``, which 1.91 ends with the line?"""
-    rest = raw[directive.end :].lstrip()
+    rest = (scan(raw).code if ";" in raw else raw)[directive.end :].lstrip()
     return rest[:1] == ":" and _CLOSER.search(rest) is None
 
 

@@ -59,6 +59,17 @@ class Block:
 
 
 def _blocks_of(text: str) -> list[Block]:
+    if "\r" not in text:       # the same, without making every line
+        parts = text.split("\n")
+        last = parts.pop()
+        found = [Block("\n".join(part) + "\n", len(part)) for first in range(0, len(parts), BLOCK_LINES)
+                 if (part := parts[first:first + BLOCK_LINES])]
+        if last:
+            if len(parts) % BLOCK_LINES and found:
+                found[-1] = Block(found[-1].text + last, found[-1].rows)
+            else:
+                found.append(Block(last, 0))
+        return found
     lines = split_lines(text)
     blocks = []
     for first in range(0, len(lines), BLOCK_LINES):

@@ -24,11 +24,10 @@ _USE = re.compile(r"!(?:\{(\w+)\}|(\w+))", re.ASCII)
 
 def reference_at(file: ParsedFile, offset: int) -> Reference | None:
     """The mention that covers ``offset`` (its end counts: the cursor stands behind the name); the innermost one."""
-    found = file.block_at(offset)
+    found = file.index_at(offset)
     if found is None:
         return None
-    start, block = found
-    index = next(index for at, one, index in file.indexes if at == start)
+    start, block, index = found
     covering = [reference for reference in block.references(index)
                 if reference.span.start <= offset - start <= reference.span.end]
     if not covering:
@@ -39,14 +38,13 @@ def reference_at(file: ParsedFile, offset: int) -> Reference | None:
 
 def symbol_at(file: ParsedFile, offset: int) -> Symbol | None:
     """The definition whose name covers ``offset``."""
-    found = file.block_at(offset)
+    found = file.index_at(offset)
     if found is None:
         return None
-    for start, _, index in file.indexes:
-        if start == found[0]:
-            for symbol in index.symbols:
-                if symbol.name_span.start <= offset - start <= symbol.name_span.end:
-                    return placed(file, symbol, start)
+    start, _, index = found
+    for symbol in index.symbols:
+        if symbol.name_span.start <= offset - start <= symbol.name_span.end:
+            return placed(file, symbol, start)
     return None
 
 
@@ -84,15 +82,13 @@ def relative_target(file: ParsedFile, reference: Reference) -> Symbol | None:
     """Where ``+`` goes: the next label of that name below; ``-``: the last one above (or on its line)."""
     forward = reference.name.lstrip("?").startswith("+")
     before: Symbol | None = None
-    at = 0
-    for start, symbol in own_symbols(file):
-        if symbol.kind == "relative label" and symbol.name == reference.name:
-            if symbol.span.start + start > reference.span.start:
-                if forward:
-                    return placed(file, symbol, start)
-                break
-            before, at = symbol, start
-    return None if forward or before is None else placed(file, before, at)
+    for symbol in file.definitions(reference.name):
+        if symbol.span.start > reference.span.start:
+            if forward:
+                return symbol
+            break
+        before = symbol
+    return None if forward else before
 
 
 # --- what executing the root found ---------------------------------------------------------------------------------

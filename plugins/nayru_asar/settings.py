@@ -57,7 +57,7 @@ def setting_of(project: Project, file: ParsedFile) -> Setting:
 def origin_of(project: Project, file: ParsedFile, offset: int, mapper: str, depth: int = 0) -> tuple[int, bool]:
     """(address to assemble at, known): the bank of the nearest ``org`` above, in this file or before the line that
     includes it; else a neutral one."""
-    for start, block, _ in reversed(file.indexes):
+    for start, block, _ in reversed(file.outlines):
         for at, bank in reversed(_places(block) if start < offset else ()):
             if start + at < offset:
                 return (bank | 0x8000, True) if bank >= 0 else (ORIGINS.get(mapper, 0x808000), False)

@@ -105,12 +105,13 @@ class Machine:
 
 
 def without_doubles(lines: list[str]) -> list[str]:
-    """Drop labels that are defined already: Asar refuses such a program."""
+    """Drop labels that are defined already or have no parent: Asar refuses such a program."""
     kept: list[str] = []
     for line in lines:
         file = parse_text("/ws/main.asm", SourceText.of("\n".join(["A:", *kept, line])))
         names = {symbol.name for symbol in file.symbols if symbol.kind != "relative label"}
-        if len(names) == sum(symbol.kind != "relative label" for symbol in file.symbols):
+        if len(names) == sum(symbol.kind != "relative label" for symbol in file.symbols) and not any(
+                index.orphans for _, _, index in file.indexes):
             kept.append(line)
     return kept
 

@@ -53,7 +53,7 @@ def _marks(block: ParsedBlock, dialect: Dialect) -> tuple[tuple[int, int, str], 
 def _balance(file: ParsedFile) -> Iterator[Problem]:
     stack: list[tuple[str, Span]] = []
     problems: list[Problem] = []
-    for start, block, _ in file.indexes:
+    for start, block, _ in file.outlines:
         for low, high, word in _marks(block, file.dialect):
             span = Span(start + low, start + high)
             if word == "?":
