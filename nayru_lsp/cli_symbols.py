@@ -9,6 +9,7 @@ import argparse
 import os
 import re
 import sys
+import time
 import zlib
 from collections.abc import Iterable
 from dataclasses import replace
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from nayru_lsp.asm.expand import Expansion
 
 IMAGE_LIMIT = 0x1000000 + 512       # bytes of the largest ROM, with a copier's header
+PROGRESS = 0.5                      # seconds between two words of it
 _DEFINE = re.compile(r"!?(\w+)(?:=(.*))?\Z", re.ASCII | re.DOTALL)
 
 
@@ -103,7 +105,8 @@ def _of_root(arguments: argparse.Namespace, user: UserConfig) -> int:
 
     from nayru_lsp.asm.expand import run
 
-    expansion = run(root, reader.read, image)
+    with _Progress(path) as progress:
+        expansion = run(root, reader.read, image, progress.tick)
     rows = [SymbolRow(name, made.value, made.path, made.row + 1) for name, made in expansion.labels.items()]
     _tell_of(expansion, reader, rows, bool(image))
     if target:
@@ -116,6 +119,28 @@ def _of_root(arguments: argparse.Namespace, user: UserConfig) -> int:
             value = f" = ${row.value:06X}" if row.value is not None else ""
             print(f"{shown(row.path)}:{row.line}: label {row.name}{value}")
     return 0
+
+
+class _Progress:
+    """What is being done and for how long, on a terminal, where it takes its time."""
+
+    def __init__(self, path: str) -> None:
+        self._name = path.rpartition("/")[2]
+        self._begun = self._told = time.monotonic()
+        self._shows = sys.stderr.isatty()
+
+    def tick(self) -> None:
+        now = time.monotonic()
+        if self._shows and now - self._told >= PROGRESS:
+            self._told = now
+            print(f"\rnayru: executing {self._name}: {now - self._begun:.0f} s", end="", file=sys.stderr, flush=True)
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._told > self._begun:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _root(path: str, folder: str, config: Config, defines: Iterable[str]) -> Root:

@@ -16,6 +16,7 @@ from nayru_lsp.asm.evaluate import evaluate
 from nayru_lsp.asm.expressions import parse_expression
 from nayru_lsp.asm.spc700 import Form
 from nayru_lsp.asm.syntax import Dialect, Expr
+from nayru_lsp.asm.words import SPC700, SUPERFX
 from tests import oracle
 from tests.asar import Assembled, assemble
 from tests.kit import REPOSITORY, require
@@ -34,6 +35,19 @@ LABEL = re.compile(r"(?<![$\w])[A-Za-z_]\w*")
 def head(arch: str) -> str:
     labels = "".join(f"{name} = ${value:X}\n" for name, value in LABELS[arch].items())
     return f"norom\norg ${ORIGIN:06X}\narch {arch}\n{labels}"
+
+
+@pytest.mark.parametrize(("arch", "words"), [("spc700", SPC700), ("superfx", SUPERFX)])
+def test_their_words(arch: str, words: frozenset[str]) -> None:
+    """The words that `words` lists are those that have a form, no more and no fewer."""
+    forms = tomllib.loads((REPOSITORY / f"nayru_lsp/asm/{arch}.toml").read_text(encoding="utf-8"))["forms"]
+    operands = {key.partition(" ")[2].replace("*.", "$12.3").replace("*", "$12") for key in forms} | {
+        "$12", "$12,$12", "$12.3,$12"}
+    if arch == "superfx":
+        operands = {re.sub(r"(r|#)(\d*)(?:-\d+)?", lambda match: f"{match[1]}{match[2] or 1}", one) for one in operands}
+    known = {word for word in words if any(read(arch, f"{word.lower()} {one}".strip()) for one in operands)}
+    assert known == words
+    assert {key.partition(" ")[0].upper() for key in forms} <= words
 
 
 def tree(text: str) -> Expr:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -183,6 +184,30 @@ def test_a_root_that_cannot_be_had(run: Any, root: Path, tmp_path: Path) -> None
     assert "--base no.sfc cannot be read: " in run("symbols", "ws/main.asm", "--base", "no.sfc", code=2).stderr
     assert "not overwritten" in run("symbols", "ws/main.asm", "--wla", "ws/sub.asm", code=2).stderr
     run("symbols", "ws/main.asm", "--json", "--wla", "x.sym", code=2)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a terminal of its own")
+def test_a_long_execution_on_a_terminal(tmp_path: Path) -> None:
+    import pty
+
+    (tmp_path / "main.asm").write_text("lorom\norg $808000\nMain:\n!i = 0\nwhile !i < 400000\n!i #= !i+1\nendwhile\n")
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "nayru_lsp", "symbols", "main.asm", "--wla", "out.sym"], cwd=tmp_path,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs,
+        env={**os.environ, "NAYRU_HOME": str(tmp_path / "home"), "NAYRU_PLUGINS": ""})
+    os.close(theirs)
+    said = b""
+    while b"executing main.asm: " not in said:
+        said += os.read(ours, 1000)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    said += os.read(ours, 1000)
+    os.close(ours)
+    assert said.endswith(b"\r\x1b[K") and b"Traceback" not in said
+    assert process.stdout is not None and process.stdout.read() == b"" and not (tmp_path / "out.sym").exists()
+    process.stdout.close()
+
 
 
 def test_a_module_in_the_workspace_is_not_imported(run: Any, tmp_path: Path) -> None:
