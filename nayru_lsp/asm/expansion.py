@@ -14,15 +14,17 @@ from nayru_lsp.asm.problem import Problem
 UNPLACED = 1 << 24      # regions from this number on have no known place
 REGION = 24             # bits below the number of a region in a position
 UNSET = -1              # no `org` yet
+MOST_CALLS = 250        # that are told of one place; outside of 2.0 there are no more
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Where an expansion is cut. Asar itself knows none of these but the depth (250 levels in 1.91)."""
+    """Where an expansion is cut. Asar itself knows none of these but the depths."""
 
     lines: int = 30_000_000     # executed, of all passes
     loops: int = 500_000        # turns of while and for, of one pass
     depth: int = 250            # macros, includes, defines in defines
+    depth_2: int = 5_000        # macros and includes in 2.0
     text: int = 2_000_000       # characters of one line after expansion
     held: int = 50_000_000      # characters of all values that defines ever had, in one pass
     output: int = 0x2000000     # bytes written
@@ -128,7 +130,7 @@ class Expansion:
     def where(self, place: int) -> tuple[str, int, tuple[tuple[str, int], ...]]:
         call = place >> 40
         calls: list[tuple[str, int]] = []
-        while call > 0:
+        while call > 0 and len(calls) < MOST_CALLS:
             call, outer = self.call_table[call]
             calls.append((self.files[outer >> 24 & 0xFFFF], outer & 0xFFFFFF))
             call = outer >> 40

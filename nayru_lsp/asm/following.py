@@ -20,6 +20,7 @@ from nayru_lsp.asm.state import Frame
 BORDER = 512
 FRESH = 1 << 40         # more `+` labels than there are in any program
 ENTERED = 10            # the log of files
+DEEPEST = 100           # frames that a border keeps
 COUNTED = 11            # logs whose lengths a border knows; columns beside the first are as long as that
 
 # What is no part of the state of an execution: its surroundings, its results, what is remembered for speed.
@@ -102,7 +103,8 @@ class Following(Machine):
             number = bisect_left(rows, index + 1)
             frame.border = min(rows[number] if number < len(rows) else 1 << 31, index + 2 * BORDER)
         if self.in_struct or self.block is not None or self.inline or self.unsure is not None or self.repeat != 1 or (
-                self.placing or self.head == len(self.out._objects)) or (       # `prot` may follow
+                self.placing or len(self.frames) > DEEPEST) or (
+                self.head == len(self.out._objects)) or (       # `prot` may follow
                 self.loops and any(loop.kind != "if" for loop in self.loops.values())):     # a loop is one step
             return False
         segment = self.segment(frame, index)

@@ -212,7 +212,11 @@ class Placing(Names):
         mask = 0x7FFF0000 | (0x8000 if self.half else 0)
         for one, start in ((self.pos, self.origin), (self.real, self.real_origin)):
             if start >= 0 and (one ^ start) & mask and (one - 1 ^ start) & mask:
-                self.problem("bank_border_crossed", f"the end of the bank is passed at ${one & 0xFFFFFF:06X}")
+                code = "bank_border_crossed"
+                if self.modern and self.free_id and not self.placing and to_rom(
+                        self.mode, (start & 0xFF0000) + 0x10000, self.sa1_banks) is None:
+                    code = "snes_address_doesnt_map_to_rom"     # in freespace the last pass alone sees it, byte by byte
+                self.problem(code, f"the end of the bank is passed at ${one & 0xFFFFFF:06X}")
                 raise Fatal
 
     def end_freespace(self) -> None:

@@ -256,8 +256,11 @@ class State:
         return found
 
     def push(self, frame: Frame) -> None:
-        if len(self.frames) >= self.limits.depth:
-            self.problem("recursion_limit", f"macros and includes are nested more than {self.limits.depth} deep")
+        most = self.limits.depth_2 if self.modern else self.limits.depth
+        if len(self.frames) >= most:
+            if self.modern:         # it goes in and stops at the first line
+                self.place = frame.call << 40 | frame.file << 24 | frame.row
+            self.problem("recursion_limit", f"macros and includes are nested more than {most:,} deep")
             raise Fatal
         self.frames.append(frame)
 

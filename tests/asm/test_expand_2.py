@@ -230,6 +230,7 @@ BAD = [
     (2, "macro_not_varadic", "org $008000\nmacro m(a)\ndb <...[0]>\nendmacro\n%m(1)\n"),
     (2, "macro_not_varadic", "org $008000\nmacro m(a)\ndb sizeof(...)\nendmacro\n%m(1)\n"),
     (1, "invalid_depth_resolve", "org $008000\ndb !^x\n"),
+    (2, "recursion_limit", "org $008000\nmacro m()\n\n%m()\nendmacro\n%m()\n"),
     (3, "invalid_depth_resolve", "org $008000\nmacro o()\nmacro i(b)\ndb <^^b>\nendmacro\nendmacro\n%o()\n"),
     (1, "vararg_sizeof_nomacro", "org $008000\ndb sizeof(...)\n"),
     (1, "label_forward", "org $008000\nC = D\nD:\n"),
@@ -340,6 +341,14 @@ def test_what_lies_in_freespace_has_no_place() -> None:
     assert errors(expansion) == []
     assert expansion.labels["Far"].value is None
     assert ours_known(expansion) == {0: 0x22}
+
+
+def test_a_thousand_levels_of_macros() -> None:
+    """1.91 stops at 250, 2.0 at 5,000."""
+    text = "org $008000\nmacro m(n)\nL<n>: db 1\nif <n> < 1000\n!n #= <n>+1\n%m(!n)\nendif\nendmacro\n%m(1)\n"
+    assert errors(expand(text)) == []
+    assert expand(text).labels["L1000"].value == 0x8000 + 999
+    assert len(expand(text).labels["L1000"].calls) == 250       # the nearest ones
 
 
 def test_after_an_edit_a_label_further_down_is_as_far_away_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
