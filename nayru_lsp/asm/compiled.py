@@ -139,6 +139,11 @@ def scoped(expression: Expression) -> bool:
     return any(name[0] in ".?+-" for name in expression.names) or not PURE_2.keys() >= set(expression.calls)
 
 
+def looks_inside(expression: Expression) -> bool:
+    """Does its value hang on nothing but the functions that it calls? ``_pc()`` is ``pc()`` in 1.91."""
+    return not expression.names and not any(name.lstrip("_") in OUTSIDE for name in expression.calls)
+
+
 class Code:
     """One instruction of the 65816 whose operand waits for values."""
 
@@ -252,6 +257,16 @@ class Words(list[str]):
         self.holds = False
 
 
+class Assertion(list[str]):
+    """The words of an `assert`, and its condition."""
+
+    __slots__ = ("condition",)
+
+    def __init__(self, words: Sequence[str], condition: Words) -> None:
+        super().__init__(words)
+        self.condition = condition
+
+
 class Compiler:
     """Compiles lines under one dialect, one processor and one arithmetic; remembers them."""
 
@@ -349,6 +364,9 @@ class Compiler:
                 return BAD, "unknown_command", f"nothing stands behind `{lower}`: put it on its own line"
             if lower in ("if", "while", "elseif"):
                 return CONTROL, lower, self.words(words)
+            if lower == "assert":
+                text = split_list(" ".join(words[1:]))[0]
+                return CONTROL, lower, Assertion(words, self.words([first, *([text] if modern else words_of(text))]))
             return CONTROL, lower, words
         if len(words) == 3 and words[1] == "=":
             if _CHARACTER.match(first):
@@ -369,7 +387,7 @@ class Compiler:
         out = Words(words[1:])
         for text in [" ".join(out)] if self.dialect is Dialect.ASAR_2 else out:
             expression = self.expression(text)
-            out.pure = out.pure and not expression.names and OUTSIDE.keys().isdisjoint(expression.calls)
+            out.pure = out.pure and looks_inside(expression)
             out.calls += expression.calls
         return out
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from array import array
+from contextlib import suppress
 from typing import Any
 
 from nayru_lsp.asm.arithmetic import Unknown, Wrong
-from nayru_lsp.asm.compiled import CONTROL, Block, Words, blocks_of_text, split_list, words_of
+from nayru_lsp.asm.compiled import CONTROL, Assertion, Block, Words, blocks_of_text, words_of
 from nayru_lsp.asm.defines import DEFINING, Defines
 from nayru_lsp.asm.expansion import Fatal
 from nayru_lsp.asm.prepared import folded
-from nayru_lsp.asm.state import Frame, Loop
+from nayru_lsp.asm.state import Drop, Frame, Loop
 
 _CONTROL_WORD = re.compile(r"(?i)(?:^|: )(?:if|elseif|else|endif|while|endwhile|for|endfor)\b")
 _CONDITION_OPERATORS = frozenset({"<", ">", "<=", ">=", "==", "!=", "="})
@@ -32,7 +33,10 @@ class Conditions(Defines):
             return
         if word in ("if", "while", "for"):
             self.open_condition(frame, word, words, skipped, more)
-        elif word == "elseif":
+            return
+        if self.record is not None and self.numif <= self.record.frame.conditions:
+            self.record = None      # it belongs to an `if` outside of the call
+        if word == "elseif":
             self.else_if(frame, words, skipped, more)
         elif word == "else":
             frame.online = True
@@ -125,6 +129,7 @@ class Conditions(Defines):
             raise Fatal
 
     def turn(self, loop: Loop, words: list[str], going_on: bool) -> None:
+        self.record = None
         if not going_on:
             text = " ".join(words[1:])
             match = re.match(r"(\w+) *= *(.+)\Z" if self.modern else r"(\w+) = (.+)\Z", text, re.ASCII)
@@ -181,10 +186,13 @@ class Conditions(Defines):
         if type(words) is Words:
             if words.version == self.functions_version:
                 return words.holds
+            record = self.record
             holds = self.condition(list(words), word)
             if words.pure and self.impure.isdisjoint(words.calls):
                 words.version, words.holds = self.functions_version, holds
+                self.record = record
             return holds
+        self.record = None
         if not words:
             raise self.drop("broken_command" if self.modern else "broken_conditional", f"`{word}` needs a condition")
         if self.modern:
@@ -226,12 +234,19 @@ class Conditions(Defines):
             raise self.drop("label_in_conditional", "a label cannot stand in a condition")
         return expression.value(self)
 
-    def later(self, words: list[str]) -> None:
-        """An assertion may use every label: it is judged at the end."""
+    def later(self, words: Assertion) -> None:
+        """An assertion may use every label: it is judged at the end, unless it asks for nothing and holds."""
+        condition = words.condition
+        if condition.pure and self.impure.isdisjoint(condition.calls):
+            told = len(self.problems)
+            with suppress(Drop, Unknown, Wrong):
+                if self.condition(condition, "assert"):
+                    return
+            del self.problems[told:]
+        self.record = None
         names: list[str] = []
-        for text in split_list(" ".join(words[1:]))[:1]:
-            for part in [text] if self.modern else words_of(text):
-                names.extend(self.compiler.expression(part).names)
+        for text in [" ".join(condition)] if self.modern else condition:
+            names.extend(self.compiler.expression(text).names)
         self.deferred.append((words, self.captured(tuple(names)), self.place, self.pos, self.real))
 
     # --- branches that are not taken ----------------------------------------------------------------------------------

@@ -85,6 +85,8 @@ class Defines(Names):
 
     def argument(self, macro: Macro, arguments: tuple[str, ...], name: str) -> str:
         if self.modern:
+            if name.startswith("...["):
+                self.record = None
             return argument_2(self, macro, arguments, name)
         if name == "sizeof(...)":
             return str(len(arguments) - len(macro.parameters) + 1)
@@ -97,7 +99,9 @@ class Defines(Names):
         if not macro.variadic:
             raise self.drop("macro_param_not_found", f"`{macro.name}` has no parameter `{name}`")
         inner = name[4:-1] if name.startswith("...[") else name
-        number = self.compiler.expression(inner).integer(self)
+        expression = self.compiler.expression(inner)
+        self.hangs_on(expression)
+        number = expression.integer(self)
         extra = arguments[len(macro.parameters) - 1:]
         if not 0 <= number < len(extra):
             raise self.drop("vararg_out_of_bounds", f"there is no argument number {number} here")
@@ -126,6 +130,8 @@ class Defines(Names):
                     texts.append(part)
                 name = not name
             else:
+                if self.record is not None:
+                    self.record.saw(parts[1::2], texts[1::2])
                 return "".join(texts)
         out: list[str] = []
         self.resolve_into(out, text, 0)
@@ -200,6 +206,8 @@ class Defines(Names):
                 at = self.define(name, operator.group(1), text, operator.end(), depth)
                 continue
             value = self.defines.get(name)
+            if self.record is not None:
+                self.record.saw((name,), (value,))
             if value is None:
                 if name in self.poisoned:
                     raise Unknown(self.unsure_reason or f"`!{name}` is not known")
@@ -243,6 +251,8 @@ class Defines(Names):
             raise self.drop("overriding_builtin_define", f"`!{name}` belongs to Asar")
         if not self.modern:
             value = folded(value)
+        if self.record is not None and operator in ("+=", "?="):
+            self.record.saw((name,), (self.defines.get(name),))
         if operator == "+=":
             if name not in self.defines:
                 raise self.drop("define_not_found", f"`!{name}` is not defined here")
@@ -255,6 +265,7 @@ class Defines(Names):
             inner = []
             self.resolve_into(inner, value, depth + 1)
             expression = self.compiler.expression("".join(inner))
+            self.hangs_on(expression)
             try:
                 if not self.is_static(expression):
                     raise self.drop("define_label_math", "a label cannot be in the value of a define")
@@ -271,6 +282,8 @@ class Defines(Names):
         return at
 
     def set_define(self, name: str, value: str | None) -> None:
+        if self.record is not None:
+            self.record.written.add(name)
         if value is None:
             self.defines.pop(name, None)
         else:
@@ -287,6 +300,7 @@ class Defines(Names):
     def define_macro(self, frame: Frame, text: str) -> None:
         """Take the body of a macro, up to its `endmacro`."""
         lines, first = frame.lines, frame.index
+        self.record = None
         if self.modern:
             self.define_macro_2(frame, text)
             return
@@ -352,22 +366,6 @@ class Defines(Names):
         return Macro(match.group(1), names, bool(names) and names[-1] == "...", frame.file, frame.row + first,
                       Lines(lines[first + 1:index]), tuple(nested))
 
-    def call_macro(self, name: str, arguments: tuple[str, ...]) -> None:
-        macro = self.macros.get(name)
-        if macro is None:
-            raise self.drop("macro_not_found", f"there is no macro `{name}`")
-        wanted = len(macro.parameters)
-        if len(arguments) < wanted - 1 if macro.variadic else len(arguments) != wanted:
-            raise self.drop("macro_wrong_min_params" if macro.variadic else "macro_wrong_num_params",
-                            f"`{name}` takes {wanted - macro.variadic} arguments{' or more' * macro.variadic}")
-        self.calls_made += 1
-        if self.calls_made > self.limits.calls:
-            self.problem("nayru_limit", f"cut after {self.limits.calls:,} macro calls")
-            raise Fatal
-        table = self.out.call_table
-        table.append((self.place >> 40, self.place))
-        self.push(Frame(macro.lines, macro.file, macro.row + 1, len(table) - 1, macro, self.numif,
-                         arguments=arguments, macro_id=len(table) - 2))
 
 
 def _define_template(text: str) -> tuple[str, ...] | None:

@@ -24,6 +24,7 @@ from contextlib import suppress
 from typing import Any
 
 from nayru_lsp.asm.arithmetic import Unknown, Wrong
+from nayru_lsp.asm.calls import Calls, lasting
 from nayru_lsp.asm.commands import COMMANDS
 from nayru_lsp.asm.commands_2 import command_2, moving_2, place_2, said_2
 from nayru_lsp.asm.compiled import (
@@ -70,7 +71,7 @@ def run(root: Root, read: Read, base_image: bytes = b"", tick: Callable[[], None
     return machine.expansion()
 
 
-class Machine(Conditions, Placing):
+class Machine(Calls, Conditions, Placing):
     """One root, one execution."""
 
     def expansion(self, again: bool = False) -> Expansion:
@@ -204,7 +205,8 @@ class Machine(Conditions, Placing):
             return True
         return False
 
-    def leave(self) -> None:
+    def leave(self, line: int) -> None:
+        """``line``: how many were executed before the end of this frame."""
         frame = self.frames.pop()
         if self.repeat != 1:
             self.repeat = 1
@@ -221,6 +223,10 @@ class Machine(Conditions, Placing):
             self.numif = self.numtrue = frame.conditions
             if self.unsure is not None and self.unsure > self.numif:
                 self.end_unsure()
+        record = self.record
+        if record is not None and record.frame is frame:
+            self.record = None
+            self.recorded(record, line)
 
     first_border = 1 << 31      # `Live` wants to be asked at every file and from there on
 
@@ -236,6 +242,7 @@ class Machine(Conditions, Placing):
         add_object, add_at, add_real = out._objects.append, out._at.append, out._real.append
         add_place, add_size = out._place.append, out._sizes.append
         countdown = TICK
+        self.record = None
         while len(frames) > bottom:
             frame = frames[-1]
             depth = len(frames)
@@ -243,6 +250,8 @@ class Machine(Conditions, Placing):
             count = len(lines)
             blocks, at = frame.blocks, frame.at
             base = frame.call << 40 | frame.file << 24 | frame.row
+            if at:
+                self.place = base + frame.index     # behind a call
             while True:
                 if at >= len(blocks):
                     # --- the next line
@@ -257,7 +266,7 @@ class Machine(Conditions, Placing):
                     while index < count and not lines[index]:
                         index += 1
                     if index >= count:
-                        self.leave()
+                        self.leave(self.total + TICK - countdown)
                         break
                     if index >= frame.border and self.at_border(frame, index):
                         return
@@ -265,8 +274,8 @@ class Machine(Conditions, Placing):
                     frame.online = True
                     self.place = base + index
                     countdown -= 1
-                    if not countdown:
-                        countdown = TICK
+                    while countdown <= 0:
+                        countdown += TICK
                         self.tock()
                     at = 0
                     try:
@@ -303,10 +312,14 @@ class Machine(Conditions, Placing):
                         size = block[2]
                         obj = block[3]
                         if self.repeat != 1:
+                            self.record = None
                             self.repeated(block)
                             continue
                         if type(obj) is not bytes:
-                            size, obj = self.code(size, obj)
+                            size, kept = self.code(size, obj)
+                            if kept is not obj and self.record is not None and not lasting(kept):
+                                self.record = None
+                            obj = kept
                         if self.pos < 0:
                             self.without_org()
                         add_object(obj)
@@ -324,7 +337,7 @@ class Machine(Conditions, Placing):
                         continue
                     if kind == CALL:
                         frame.at = at
-                        self.call_macro(block[2], block[3])
+                        countdown -= self.call_macro(block[2], block[3], self.total + TICK - countdown)
                         break
                     if kind == COMMAND:
                         frame.at = at
@@ -439,6 +452,8 @@ class Machine(Conditions, Placing):
 
     def command(self, block: Block) -> None:
         name, words = block[2], block[3]
+        if name not in ("{", "}"):
+            self.record = None
         if self.repeat != 1:
             self.repeat = 1
         if self.modern:

@@ -29,8 +29,9 @@ _NO_STATE = frozenset("""
     root dialect modern read tick limits base_image compilers prepared faults binaries inactive templates labels
     static out scope region now problems guesses deferred modes label_log shape_reads total turns calls_made
     written place file_number pass_number final placing placed stopped free free_2 head head_used last_mark
-    functions_version frames priority builtin segments found_border part parting passed before base saved
+    frames priority builtin segments found_border part parting passed before base saved
     follow borders old_index reason_log below settled sized ending serial renamed entered
+    record shapes shared effects
 """.split())
 
 
@@ -69,6 +70,7 @@ class Following(Machine):
     """A machine that keeps its state at borders."""
 
     first_border = 0
+    remembers = True
 
     def __init__(self, root: Root, read: Read, base_image: bytes, tick: Callable[[], None] | None,
                  limits: Limits) -> None:

@@ -6,9 +6,10 @@ import posixpath
 import re
 
 from nayru_lsp.asm.arithmetic import PURE, PURE_2, Expression, Unknown, Wrong
+from nayru_lsp.asm.compiled import looks_inside
 from nayru_lsp.asm.expansion import REGION, UNPLACED
 from nayru_lsp.asm.mapping import to_rom, to_snes
-from nayru_lsp.asm.state import TOP, Scope, State, new_version
+from nayru_lsp.asm.state import TOP, Scope, State, version_of
 
 
 class Names(State):
@@ -121,6 +122,7 @@ class Names(State):
         self.deferred.append((["assert", f"1|{written}"], self.captured((written,)), self.place, self.pos, self.real))
 
     def assign(self, name: str, expression: Expression) -> None:
+        self.record = None
         if self.modern and self.forward(expression):
             raise self.drop("label_forward", "this label must be defined above")
         static = self.is_static(expression)
@@ -201,7 +203,12 @@ class Names(State):
             self.impure.discard(name)
         else:
             self.impure.add(name)
-        self.functions_version = new_version()
+        self.functions_version = version_of(self.functions_version, self.rules, name, parameters, body)
+
+    def hangs_on(self, expression: Expression) -> None:
+        """What comes of this is used: where it may be another at the next call, a call cannot be replayed."""
+        if self.record is not None and not (looks_inside(expression) and self.impure.isdisjoint(expression.calls)):
+            self.record = None
 
     def function(self, name: str) -> tuple[tuple[str, ...], str] | None:
         return self.functions.get(name)

@@ -1,7 +1,7 @@
 """What an execution changes as it goes: everything that a line may read or set, and how an error is told.
 
-The rooms of a machine stand on each other, each a class of its own: `State` < `Names` < `Defines` < `Conditions`, and
-`Names` < `Placing`; `expand.Machine` joins them and goes through the lines.
+The rooms of a machine stand on each other, each a class of its own: `State` < `Names` < `Defines` < `Conditions`,
+`Defines` < `Calls` and `Names` < `Placing`; `expand.Machine` joins them and goes through the lines.
 """
 
 from __future__ import annotations
@@ -26,7 +26,20 @@ from nayru_lsp.asm.text import Span
 
 Read = Callable[[str], bytes | None]
 
-new_version = itertools.count(1).__next__       # of all machines
+MAX_VERSIONS = 100_000
+_new_version = itertools.count(1).__next__
+_versions: dict[tuple[Any, ...], int] = {}
+
+
+def version_of(*change: Any) -> int:
+    """A number for a set of functions, made of that before and what was added: the same one whenever, and in whatever
+    machine, it comes to this again. What a condition gave is true under one version."""
+    found = _versions.get(change)
+    if found is None:
+        if len(_versions) >= MAX_VERSIONS:
+            _versions.clear()
+        found = _versions[change] = _new_version()
+    return found
 
 
 class Drop(Exception):
@@ -55,6 +68,14 @@ class Macro:
     lines: Lines
     nested: tuple[int, ...] = ()            # rows behind ``row`` where 1.91 finds a macro inside this one
     templates: dict[str, tuple[Any, ...]] = field(default_factory=dict, compare=False)
+    # What calls did: by the names of the defines that they read, then by their arguments and the texts of those.
+    effects: dict[tuple[str, ...], dict[Any, Any]] = field(default_factory=dict, compare=False)
+    tries: int = field(default=0, compare=False)        # calls that could not be remembered
+
+    @property
+    def base(self) -> int:
+        """The place of the first line of the body, outside of any call."""
+        return (self.file << 24 | self.row) + 1
 
 
 @dataclass(slots=True)
@@ -116,6 +137,7 @@ class State:
     """All that is known at a line, and the memos that outlive an execution."""
 
     dropped = Drop
+    remembers = False           # it will execute again: calls of macros are recorded
 
     def __init__(self, root: Root, read: Read, base_image: bytes, tick: Callable[[], None] | None,
                  limits: Limits) -> None:
@@ -146,6 +168,10 @@ class State:
         self.stopped = False        # by an error, before the end
         self.settled = True         # every size that was taken from a label is right
         self.sized = False          # `datasize` was asked before all labels were there
+        self.record: Any = None     # of the call that is being recorded, see `calls`
+        self.shapes: dict[Any, Any] = {}
+        self.shared: dict[Any, Any] = {}
+        self.effects = 0
 
     def start(self, number: int) -> None:
         self.pass_number = number
@@ -168,7 +194,7 @@ class State:
         self.shape_reads: set[str] = set()          # labels that were looked up while the program was placed
         self.macros: dict[str, Macro] = {}
         self.functions: dict[str, tuple[tuple[str, ...], str]] = {}
-        self.functions_version = new_version()    # of all machines: what a condition gave is true under one version
+        self.functions_version = version_of()
         self.impure: set[str] = set()               # user functions that look at anything but their arguments
         self.defines: dict[str, str] = {"assembler": "asar", "assembler_ver": "20000" if self.modern else "10901"}
         self.builtin = frozenset(self.defines) | ({"assembler_time"} if self.modern else frozenset())
@@ -267,6 +293,7 @@ class State:
     # --- problems -----------------------------------------------------------------------------------------------------
 
     def problem(self, code: str, message: str, place: int | None = None, severity: Severity = Severity.ERROR) -> None:
+        self.record = None
         if len(self.problems) >= self.limits.problems and code != "nayru_limit":
             return
         place = self.place if place is None else place
@@ -280,6 +307,7 @@ class State:
 
     def unknown(self, reason: str) -> None:
         """What follows has no known place until the next `org`."""
+        self.record = None
         self.reason_log.append(reason)
         self.next_region += 1
         self.pos = self.real = self.origin = self.real_origin = self.next_region << REGION | 0x8000
