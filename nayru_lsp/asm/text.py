@@ -103,10 +103,6 @@ class SourceText:
     def __hash__(self) -> int:
         return hash((self.length, self.line_count))
 
-    def block_start(self, index: int) -> int:
-        """Offset of block ``index``; ``len(blocks)`` gives the length of the text."""
-        return self._offsets[index]
-
     def _block_of_line(self, line: int) -> tuple[int, int]:
         index = min(bisect_right(self._rows, line) - 1, len(self.blocks) - 1)
         return index, line - self._rows[index]

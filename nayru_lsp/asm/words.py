@@ -23,9 +23,6 @@ FREE_FORM = MAPPERS | FREESPACE | INCLUDES | frozenset("""
 
 DIRECTIVES = EXPRESSIONS | FREE_FORM
 
-# Only in Asar 1.91.
-DEPRECATED = frozenset("rep table warnpc math header fastrom startpos autoclear xkas".split())
-
 OPENERS = {"if": "endif", "while": "endwhile", "for": "endfor", "macro": "endmacro", "struct": "endstruct",
            "spcblock": "endspcblock"}
 

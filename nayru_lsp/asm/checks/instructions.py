@@ -104,10 +104,10 @@ def _line(line: Line, at: int) -> Iterable[Finding]:
             case Opaque(expandable=False):
                 yield from _word(line, statement, at)
         if "x" in line.raw or "X" in line.raw:
-            yield from _numbers(line, statement, at)
+            yield from _numbers(statement, at)
 
 
-def _numbers(line: Line, statement: Statement, at: int) -> Iterable[Finding]:
+def _numbers(statement: Statement, at: int) -> Iterable[Finding]:
     """``0x80``: Asar knows ``$80`` only, and says "unknown operator"."""
     exprs: tuple[Expr | None, ...] = ()
     if isinstance(statement, Instruction):
