@@ -209,6 +209,18 @@ class Data:
         return tuple(item for item in self.items if isinstance(item, Expression))
 
 
+def each_row(obj: object, size: int) -> list[tuple[int, int]]:
+    """Of a write: (row behind its first, offset) of everything in it, if it is not empty."""
+    if type(obj) is not Rows:
+        return [(0, 0)] if size else []
+    out, at = [], 0
+    for row, text in enumerate(obj.lines):
+        if text:
+            out.append((row, at))
+            at += row_size(text)
+    return out
+
+
 def row_size(row: str) -> int:
     """Bytes of a row that `DATA_ROW` matches."""
     return _UNIT[row[:2].lower()] * (row.count(",") + 1)

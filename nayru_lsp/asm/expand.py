@@ -40,6 +40,7 @@ from nayru_lsp.asm.compiled import (
     Data,
     Foreign,
     Rows,
+    each_row,
     pack,
     row_data,
     row_size,
@@ -539,9 +540,10 @@ class Machine(Calls, Conditions, Placing):
                 mapped.clear()
             if real >> 15 not in mapped:
                 if not real >> REGION and to_rom(mode, real, banks) is None:
-                    if out._sizes[number]:
-                        self.problem("snes_address_doesnt_map_to_rom", f"${real:06X} shows no ROM in {mode}",
-                                     out._place[number])
+                    for row, at in each_row(out._objects[number], out._sizes[number]):
+                        if to_rom(mode, real + at, banks) is None:
+                            self.problem("snes_address_doesnt_map_to_rom", f"${real + at:06X} shows no ROM in {mode}",
+                                         out._place[number] + row)
                 else:
                     mapped.add(real >> 15)
 

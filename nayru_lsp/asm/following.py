@@ -7,21 +7,22 @@ and macros. Between two borders lies a *segment*; what it wrote, defined and fou
 from __future__ import annotations
 
 import itertools
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from nayru_lsp.asm.expand import Limits, Machine, Read
+from nayru_lsp.asm.expansion import Expansion
 from nayru_lsp.asm.project import Root
 from nayru_lsp.asm.state import Frame
 
 BORDER = 512
 FRESH = 1 << 40         # more `+` labels than there are in any program
-ENTERED = 10            # the log of files
+ENTERED, TWICE = 10, 11  # the logs of files, and of labels that were there already
 DEEPEST = 100           # frames that a border keeps
-COUNTED = 11            # logs whose lengths a border knows; columns beside the first are as long as that
+COUNTED = 12            # logs whose lengths a border knows; columns beside the first are as long as that
 
 # What is no part of the state of an execution: its surroundings, its results, what is remembered for speed.
 _NO_STATE = frozenset("""
@@ -30,7 +31,7 @@ _NO_STATE = frozenset("""
     static out scope region now problems guesses deferred modes label_log shape_reads total turns calls_made
     written place file_number pass_number final placing placed stopped free free_2 head head_used last_mark
     frames priority builtin segments found_border part parting passed before base saved
-    follow borders old_index reason_log below settled sized ending serial renamed entered
+    follow borders old_index reason_log below settled sized ending serial renamed entered twice here known
     record shapes shared effects
 """.split())
 
@@ -45,7 +46,7 @@ class Everything(Exception):
 class Segment:
     """From one border to the next: the state at its start, and where its part of the results begins."""
 
-    __slots__ = ("at", "entered", "file", "frames", "part", "row", "state")
+    __slots__ = ("at", "calls", "entered", "file", "files", "frames", "part", "row", "state")
 
     def __init__(self, file: int, row: int, state: dict[str, Any], frames: list[tuple[Any, ...]], at: tuple[int, ...],
                  part: int, entered: bool) -> None:
@@ -54,6 +55,8 @@ class Segment:
         self.state = state
         self.frames = frames        # from the root: lines, file, call, index, blocks, at, fake, online, jump, level
         self.at = at                # lengths of the results
+        self.files = frozenset([frame[1] for frame in frames])
+        self.calls = (0, 0)         # numbers of the macro calls that it made: from, up to
         self.part = part            # which execution made it
         self.entered = entered      # it is the beginning of its file
 
@@ -85,15 +88,25 @@ class Following(Machine):
         self.passed = 0
         self.base: tuple[int, ...] = ()
         self.saved: list[Any] = []
+        self.known: dict[str, int] = {}         # the labels of the last time that nothing ended the program
+        self.here: set[str] = set()             # labels that a part made
         self.below: set[str] | None = None      # labels that were made behind what is executed again
         self.ending: dict[str, Any] = {}        # the state at the end
         self.serial = itertools.count(FRESH)    # of `+` and `-` labels that a part makes: no name is there twice
         self.renamed: set[str] = set()          # labels that are meant by what was not executed again
 
+    def expansion(self, again: bool = False) -> Expansion:
+        if not self.stopped:
+            self.known = dict(self.labels)
+        elif again:
+            self.labels = dict(self.known)
+        return super().expansion(again)
+
     def start(self, number: int) -> None:
         super().start(number)
         self.segments = []
         self.entered: list[int] = []            # files, each time
+        self.twice: list[str] = []              # labels that were there already
         self.parting, self.base, self.saved = False, (), []
         self.borders, self.follow, self.old_index, self.found_border = [], {}, {}, -1
 
@@ -109,6 +122,7 @@ class Following(Machine):
                 self.head == len(self.out._objects)) or (       # `prot` may follow
                 self.loops and any(loop.kind != "if" for loop in self.loops.values())):     # a loop is one step
             return False
+        self.close()
         segment = self.segment(frame, index)
         for number in self.old_index.get((frame.file, index), ()):
             if self.borders[number].at[1] >= self.passed:
@@ -134,9 +148,17 @@ class Following(Machine):
         frames = [(one.lines, one.file, one.call, one.index, one.blocks, one.at, one.fake, one.online, one.jump,
                    one.conditions) for one in self.frames]
         top = frames[-1]
-        frames[-1] = (*top[:3], index - 1, (), 0, 0, True, -1, top[9])
-        return Segment(frame.file, index, state, frames, self.lengths(), self.part,
-                        frame.index < 0)
+        # A file begins at its first row, also where that is empty now.
+        frames[-1] = (*top[:3], index - 1 if frame.index >= 0 else -1, (), 0, 0, True, -1, top[9])
+        made = Segment(frame.file, index, state, frames, self.lengths(), self.part, frame.index < 0)
+        made.calls = len(self.out.call_table), 0
+        return made
+
+    def close(self) -> None:
+        """The last segment ends here."""
+        last = self.segments[-1] if self.segments else None
+        if last is not None and last.part == self.part:
+            last.calls = last.calls[0], len(self.out.call_table)
 
     def same(self, new: Segment, old: Segment) -> bool:
         if len(new.frames) != len(old.frames):
@@ -172,17 +194,26 @@ class Following(Machine):
         return found
 
     def set_label(self, name: str, value: int | None, static: bool) -> None:
-        if self.parting and name in self.now:
-            raise Everything       # twice, or it came from further down
+        if name in self.now:
+            if self.is_below(name):
+                raise Everything
+            self.twice.append(name)
         super().set_label(name, value, static)
+        if self.parting:
+            self.here.add(name)
+
+    def is_below(self, name: str) -> bool:
+        """Is this a label that is made further down, where execution has not been yet?"""
+        if not self.parting or name in self.here:
+            return False
+        if self.below is None:
+            self.below = set(self.saved[1][self.passed:])
+        return name in self.below
 
     def looked_up(self, key: str) -> str | None:
         found = super().looked_up(key)
-        if self.parting and found is not None:
-            if self.below is None:
-                self.below = set(self.saved[1][self.passed:])
-            if found in self.below and found not in self.label_log:
-                raise Everything       # it is made further down, where execution has not been yet
+        if found is not None and self.is_below(found):
+            raise Everything
         return found
 
     # --- a part that is executed again -------------------------------------------------------------------------------
@@ -190,14 +221,22 @@ class Following(Machine):
     def logs(self) -> list[tuple[Any, str]]:
         return [(self.out, "_objects"), (self, "label_log"), (self, "problems"), (self, "guesses"), (self, "deferred"),
                 (self.out, "define_log"), (self.out, "_marks"), (self.out, "_skipped"), (self, "modes"),
-                (self, "reason_log"), (self, "entered"),
+                (self, "reason_log"), (self, "entered"), (self, "twice"),
                 (self.out, "_at"), (self.out, "_real"), (self.out, "_place"), (self.out, "_sizes")]
 
-    def entered_between(self, number: int) -> list[int]:
-        """Files that were entered while segment ``number`` was executed."""
+    def concerned(self, file: int) -> list[int]:
+        """Numbers of the segments in which lines of ``file`` are gone through, not counting macros."""
+        ats = [segment.at[ENTERED] for segment in self.segments]
+        found = {bisect_right(ats, number) - 1 for number, one in enumerate(self.entered) if one == file}
+        for number, segment in enumerate(self.segments):
+            if file in segment.files:
+                found |= {number, number - 1}
+        return sorted(found - {-1})
+
+    def stretch(self, number: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """From where to where in the logs segment ``number`` reaches."""
         segments = self.segments
-        return self.entered[segments[number].at[ENTERED]:
-                            segments[number + 1].at[ENTERED] if number + 1 < len(segments) else None]
+        return segments[number].at, segments[number + 1].at if number + 1 < len(segments) else self.lengths()
 
     def lengths(self) -> tuple[int, ...]:
         made = tuple([len(getattr(owner, name)) for owner, name in self.logs()[:COUNTED]])
@@ -214,7 +253,7 @@ class Following(Machine):
         self.part += 1
         self.total = 0
         self.parting, self.below = True, None
-        self.renamed = set()
+        self.renamed, self.here = set(), set()
         self.before: dict[str, int | None] = {}
         self.passed = start.at[1]
         self.pass_to(tail[0].at[1] if tail else len(self.saved[1]))
@@ -269,6 +308,7 @@ class Following(Machine):
 
     def end(self) -> None:
         """Keep the state at the end of the program."""
+        self.close()
         self.ending = {name: kept(value) for name, value in vars(self).items() if name not in _NO_STATE}
 
     # --- labels without names of their own ---------------------------------------------------------------------------
@@ -300,6 +340,10 @@ class Following(Machine):
                     here = [getattr(owner, name) for owner, name in self.logs()]
                     self.rename(here, (0,) * COUNTED, self.counts(here), f":{kind}_{depth}_{new}",
                                 f":{kind}_{depth}_{old}")
+                    for segment in self.segments:
+                        counts = segment.state[which]
+                        if segment.part == self.part and counts[depth] == new:
+                            segment.state[which] = Counter({**counts, depth: old})
                 else:
                     self.rename_below(which, depth, f":{kind}_{depth}_{old}", new, tail)
 

@@ -13,13 +13,14 @@ which must give the new text of a path before `changed` names it.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 
 from nayru_lsp.asm.expand import Expansion, Limits, Read
 from nayru_lsp.asm.expansion import Fatal
-from nayru_lsp.asm.following import Everything, Following, Segment, kept
+from nayru_lsp.asm.following import COUNTED, ENTERED, TWICE, Everything, Following, Segment, kept
 from nayru_lsp.asm.lexer import joins_next
 from nayru_lsp.asm.prepared import faults_2, prepared_lines
 from nayru_lsp.asm.project import Root
@@ -28,7 +29,7 @@ from nayru_lsp.asm.syntax import Dialect
 from nayru_lsp.asm.text import Span
 
 MAX_PLACES = 20         # of one edit, in the order of execution
-MAX_PARTS = 400         # executed again before the whole is: names and calls of the past are let go of then
+MORE_CALLS = 200_000    # of macros, made in parts, before the whole is executed again: those of the past are kept
 CONTEXT = 64            # lines that joins may reach around an edit
 
 _ROW = 0xFFFFFF
@@ -43,23 +44,33 @@ class Live:
         self.root = root
         self._machine = Following(root, read, base_image, tick, limits or Limits())
         self._texts: dict[str, str] = {}            # of the files that have changed once
-        self._parts = 0
         self.expansion: Expansion = self._machine.expansion()
         self._finished()
 
     def _finished(self) -> None:
         self._machine.end()
-        self._parts = 0
+        self._most = 2 * len(self._machine.out.call_table) + MORE_CALLS
         self.again = "everything"       # what the last change executed again, for whoever measures
 
     def reads(self, path: str) -> bool:
         """Was this path asked for, whether it was there or not?"""
-        return path in self._machine.prepared or path in self._machine.binaries
+        return path == self.root.base_image or path in self._machine.prepared or path in self._machine.binaries
 
     def changed(self, paths: Iterable[str]) -> Expansion:
         """The texts of ``paths`` are other ones now."""
         machine = self._machine
-        touched = [path for path in paths if self.reads(path)]
+        paths = set(paths)
+        image = self.root.base_image
+        if image in paths and (data := machine.read(image) or b"") != machine.base_image:
+            machine.base_image = data       # nothing that was found with another one holds
+            for path in paths:
+                machine.forget(path)
+                self._texts.pop(path, None)
+            self.expansion = machine.expansion()
+            self._finished()
+            return self.expansion
+        paths.discard(image)
+        touched = [path for path in sorted(paths) if self.reads(path)]
         if not touched:
             self.again = "nothing"
             return self.expansion
@@ -151,33 +162,28 @@ class Live:
     def _executed(self, file: int, old: Lines, new: Lines, first: int, end: int, delta: int) -> bool:
         machine = self._machine
         segments = machine.segments
-        self._parts += 1
-        if machine.stopped or not machine.settled or machine.sized or machine.placed or (
-                self._parts > MAX_PARTS or not segments):
+        if machine.stopped or not machine.settled or machine.sized or machine.placed or not segments or (
+                len(machine.out.call_table) > self._most):
             return False
-        affected = [number for number in range(len(segments)) if self._touches(segments, number, file, first, end)]
-        if not affected:
-            return False
-        duplicates = any(problem.code == "Elabel_redefined" for problem in machine.problems)
-        if duplicates:
+        concerned = machine.concerned(file)
+        affected = next((one for one in concerned if self._touches(one, file, first, end)), -1)
+        if affected < 0:
             return False
         if delta:
-            self._shift(file, end, delta)
-        if delta:
+            self._shift(file, end, delta, concerned)
             self._shift_states(file, end, delta)
-        for segment in segments:
-            self._moved(segment, file, old, new, first, end, delta)
+        for number in concerned:
+            self._moved(segments[number], file, old, new, first, end, delta)
         changed: set[str] = set()
         before = machine.part
-        upcoming = affected[0]
         for _ in range(MAX_PLACES):
-            stop = self._part(upcoming, changed)
+            stop = self._part(affected, changed)
             if stop is None:
                 return False
             segments = machine.segments
-            upcoming = next((one for one in range(stop, len(segments)) if segments[one].part <= before
-                             and self._touches(segments, one, file, first, end + delta)), -1)
-            if upcoming < 0:            # else a file that is included more than once
+            affected = next((one for one in machine.concerned(file) if one >= stop and segments[one].part <= before
+                             and self._touches(one, file, first, end + delta)), -1)
+            if affected < 0:            # else a file that is included more than once
                 break
         else:
             return False
@@ -191,9 +197,12 @@ class Live:
         self.again = "a part"
         return True
 
-    def _touches(self, segments: list[Segment], number: int, file: int, first: int, end: int) -> bool:
+    def _touches(self, number: int, file: int, first: int, end: int) -> bool:
         """Does segment ``number`` execute any of the changed rows of ``file``?"""
-        entered = self._machine.entered_between(number).count(file)
+        machine = self._machine
+        segments = machine.segments
+        start, stretch_end = machine.stretch(number)
+        entered = machine.entered[start[ENTERED]:stretch_end[ENTERED]].count(file)
         starts = [frame[3] + 1 for frame in segments[number].frames if frame[1] == file]
         following = segments[number + 1] if number + 1 < len(segments) else None
         stops = [frame[3] + 1 for frame in following.frames if frame[1] == file] if following is not None else []
@@ -210,7 +219,7 @@ class Live:
     def _moved(self, segment: Segment, file: int, old: Lines, new: Lines, first: int, end: int, delta: int) -> None:
         if segment.file == file and segment.row >= end:
             segment.row += delta
-        if any(frame[1] == file for frame in segment.frames):
+        if file in segment.files:
             segment.frames = [frame if frame[1] != file else (
                 new, *frame[1:3], _row(frame[3], first, end, delta), *frame[4:8],
                 frame[8] + delta if frame[8] >= end else frame[8], frame[9]) for frame in segment.frames]
@@ -234,31 +243,48 @@ class Live:
                     if loop.place >> 24 & 0xFFFF == file and loop.row >= end:
                         loop.row, loop.place = loop.row + delta, loop.place + delta
 
-    def _shift(self, file: int, end: int, delta: int) -> None:
+    def _shift(self, file: int, end: int, delta: int, concerned: list[int]) -> None:
         """Every place behind the edit is some lines further down (or up)."""
         machine, out = self._machine, self._machine.out
         low, high = file << 24 | end, file << 24 | _ROW
-        places = out._place
-        for number, place in enumerate(places):
-            if low <= place & _FILE_AND_ROW <= high:
-                places[number] = place + delta
-        for name, place in machine.now.items():
-            if low <= place & _FILE_AND_ROW <= high:
-                machine.now[name] = place + delta
-        out.call_table[:] = [(call, place + delta if low <= place & _FILE_AND_ROW <= high else place)
-                             for call, place in out.call_table]
-        out.define_log[:] = [(name, text, place + delta if low <= place & _FILE_AND_ROW <= high else place)
-                             for name, text, place in out.define_log]
-        out._marks[:] = [(one, row + delta, length) if one == file and row >= end else (one, row, length)
-                         for one, row, length in out._marks]
-        out._skipped[:] = [(one, row + delta if row >= end else row, last + delta if last > end else last)
-                           if one == file else (one, row, last) for one, row, last in out._skipped]
-        machine.deferred[:] = [(words, scope, at + delta if low <= at & _FILE_AND_ROW <= high else at, pos, real)
-                               for words, scope, at, pos, real in machine.deferred]
+
+        def moved(place: int) -> int:
+            return place + delta if low <= place & _FILE_AND_ROW <= high else place
+
+        calls = [machine.segments[number].calls for number in concerned]
+        stretches = [machine.stretch(number) for number in concerned]
+        if any(one.file == file and one.row + len(one.lines) + 1 >= end for one in machine.macros.values()):
+            calls = [(0, len(out.call_table))]      # a macro is gone through anywhere
+            stretches = [((0,) * COUNTED, machine.lengths())]
+        for first, stop in calls:
+            out.call_table[first:stop] = [(call, moved(place)) for call, place in out.call_table[first:stop]]
+        places, now = out._place, machine.now
+        for start, until in stretches:
+            at, to = start[0], until[0]
+            places[at:to] = array("Q", [place + delta if low <= place & _FILE_AND_ROW <= high else place
+                                        for place in places[at:to]])
+            for name in machine.label_log[start[1]:until[1]]:
+                now[name] = moved(now[name])
+            at, to = start[4], until[4]
+            machine.deferred[at:to] = [(words, scope, moved(place), pos, real)
+                                       for words, scope, place, pos, real in machine.deferred[at:to]]
+            at, to = start[5], until[5]
+            out.define_log[at:to] = [(name, text, moved(place)) for name, text, place in out.define_log[at:to]]
+            at, to = start[6], until[6]
+            out._marks[at:to] = [(one, row + delta, length) if one == file and row >= end else (one, row, length)
+                                 for one, row, length in out._marks[at:to]]
+            at, to = start[7], until[7]
+            out._skipped[at:to] = [(one, row + delta if row >= end else row, last + delta if last > end else last)
+                                   if one == file else (one, row, last) for one, row, last in out._skipped[at:to]]
         path = out.files[file]
-        machine.problems[:] = [
-            replace(one, span=Span(one.span.start + delta, one.span.end + delta))
-            if one.path == path and one.span.start >= end else one for one in machine.problems]
+        for number, problem in enumerate(machine.problems):
+            if problem.path == path and problem.span.start >= end:
+                span = Span(problem.span.start + delta, problem.span.end + delta)
+                problem = machine.problems[number] = replace(problem, span=span)
+            if problem.code == "Elabel_redefined":      # it says where the other one is
+                name = problem.message.split("`")[1]
+                said = f"{problem.message.rpartition(' ')[0]} {(now[name] & _ROW) + 1}"
+                machine.problems[number] = replace(problem, message=said)
 
     def _part(self, number: int, changed: set[str]) -> int | None:
         """Execute again from border ``number`` on. Gives the number (in the new list) of the first border that is still
@@ -277,10 +303,14 @@ class Live:
         if met < 0:
             machine.finish()
             machine.end()
+        where = start.at[TWICE], tail[met].at[TWICE] if met >= 0 else len(machine.saved[TWICE])
+        elsewhere = {*machine.saved[TWICE][:where[0]], *machine.saved[TWICE][where[1]:]}
         try:
             made = machine.end_part(start, tail, met)
         except Everything:
             return None
+        if elsewhere and not (elsewhere.isdisjoint(made) and elsewhere.isdisjoint(before)):
+            return None         # which of two is the label, and where that one is
         changed.update(machine.renamed)
         for name, value in before.items():
             if name not in machine.now:

@@ -308,7 +308,7 @@ def program(main: str, inc: str = "", modern: bool = False, border: int = 2, ima
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_edits_equal_a_fresh_execution(part: int) -> None:
-    examples = EDITS // PARTS // 10 if EDITS else 25
+    examples = EDITS // PARTS // 7 if EDITS else 25
 
     @seed(SEED * PARTS + part)
     @settings(max_examples=examples, deadline=None, database=None, print_blob=False,
