@@ -100,7 +100,21 @@ def made_at(snapshot: Snapshot, file: ParsedFile, offset: int) -> tuple[Expanded
     if expanded is None or name is None or name.kind not in _LABELS:
         return None
     made = expanded.label(name.name, name.namespace if isinstance(name, Reference) else "")
+    if made is None:
+        made = _made_in_namespace(snapshot.project, expanded, definitions_at(snapshot.project, file, offset))
     return None if made is None else (expanded, made)
+
+
+def _made_in_namespace(project: Project, expanded: Expanded, symbols: tuple[Symbol, ...]) -> Made | None:
+    """The label that was made where the index has the only definition: in a namespace that was begun in another file
+    it has a longer name."""
+    owner = project.files.get(symbols[0].path) if len(symbols) == 1 else None
+    if owner is None or not expanded.is_text(owner.path, owner.text):
+        return None
+    symbol = symbols[0]
+    row = owner.text.line_of(owner.line_at(symbol.name_span.start)[0])
+    found = [made for made in expanded.places(owner.path, row) if made.name.endswith(f"_{symbol.name}")]
+    return found[0] if len(found) == 1 else None
 
 
 def executed_at(snapshot: Snapshot, file: ParsedFile, offset: int) -> tuple[Expanded, int] | None:
