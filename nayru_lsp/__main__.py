@@ -136,11 +136,12 @@ def version() -> str:
 def places(arguments: argparse.Namespace) -> Places:
     """Where the user's files lie. ``NAYRU_HOME=<folder>`` puts all of them below one folder."""
     home = os.environ.get("NAYRU_HOME")
-    folders = [Path(home) / name for name in ("config", "data", "log")] if home else [
+    folders = [Path(home) / name for name in ("config", "data", "log", "cache")] if home else [
         platformdirs.user_config_path("nayru", appauthor=False), platformdirs.user_data_path("nayru", appauthor=False),
-        platformdirs.user_log_path("nayru", appauthor=False)]
+        platformdirs.user_log_path("nayru", appauthor=False), platformdirs.user_cache_path("nayru", appauthor=False)]
     config = getattr(arguments, "config", None) or os.environ.get("NAYRU_CONFIG") or folders[0] / "config.toml"
-    return Places(normal(str(config)), normal(str(folders[1])), normal(str(folders[2] / "nayru.log")))
+    return Places(normal(str(config)), normal(str(folders[1])), normal(str(folders[2] / "nayru.log")),
+                  normal(str(folders[3])))
 
 
 def read_user(where: Places, *, must_exist: bool = False) -> UserConfig:

@@ -135,6 +135,8 @@ class AnalysisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seconds: Annotated[float, Meta(
         description="Seconds one execution may take; a root that takes longer is left out.", gt=0.0)] = 60.0
     memory_mb: Annotated[int, Meta(description="Megabytes that process may use.", ge=256)] = 2048
+    cache: Annotated[bool, Meta(
+        description="Keep what was found in the platform's cache folder: a project is there at once next time.")] = True
 
 
 class SamplesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -187,6 +189,7 @@ class Places(msgspec.Struct, frozen=True):
     config_file: str
     data_folder: str
     log_file: str
+    cache_folder: str = ""
 
 
 # --- reading ---------------------------------------------------------------------------------------------------

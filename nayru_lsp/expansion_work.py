@@ -1,8 +1,11 @@
 """The analysis process: executes roots as Asar would and keeps them at hand (`asm.live`). Started by `work.Worker`.
 
 Requests are tuples: ``("open", roots, fence)`` says what there is and what may be read; ``("edit", path, text)`` lays
-the text of an open document over the disk's (None: the disk's holds again); ``("expand", path, number)`` executes a
-root and answers with (number, packed expansion), or b"unchanged" where the caller's ``number`` is still the last one.
+the text of an open document over the disk's (None: the disk's holds again); ``("expand", path, number, paths)`` gives
+what executing a root found: (number, sections, digests of the texts), of sections (`asm.packing`) only those that the
+caller, who has result ``number``, lacks; the lines of ``paths`` are told. A root that is as it was when its result was
+stored on disk is answered from there: (number, sections, digests, "stored"); ``("warm", path)`` executes it then, so
+that it can follow edits. ``("store", path)`` keeps the result on disk.
 All that is kept here can be had again from the caller and the disk: the process may be killed at any moment.
 """
 
@@ -11,15 +14,19 @@ from __future__ import annotations
 import gc
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Collection
+from functools import cache, partial
+from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
-from nayru_lsp.asm.expanded import UNCHANGED, Packed, digest
+from nayru_lsp import asm
+from nayru_lsp.asm.expanded import FILE, Packed, digest
 from nayru_lsp.asm.expansion import Cancelled
 from nayru_lsp.asm.live import Live
-from nayru_lsp.asm.packing import pack
+from nayru_lsp.asm.packing import Packer, pack
 from nayru_lsp.asm.project import Root
+from nayru_lsp.cache import DiskCache
 from nayru_lsp.files import Fence, Refused, decode
 
 HELD_LINES = 1_500_000          # executed lines of all roots kept at hand; some 1 KB each at most
@@ -33,14 +40,19 @@ class _Held:
     def __init__(self, root: Root) -> None:
         self.root = root
         self.live: Live | None = None
+        self.packer: Packer | None = None
         self.digests: dict[str, bytes] = {}
+        self.contents: dict[str, bytes] = {}    # digests of the very bytes, of binaries too
         self.paths: set[str] = set()
         self.number = 0
+        self.told = 0                           # number of the last result that the packer packed
+        self.stored: Packed | None = None       # all sections, as they came from the disk
 
 
 class Service:
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, folder: str = "") -> None:
         self._seconds = seconds
+        self._cache = DiskCache(folder)
         self._until = 0.0
         self._roots: dict[str, Root] = {}
         self._fence = Fence()
@@ -54,8 +66,12 @@ class Service:
                 return self.open(roots, fence)
             case ("edit", path, text):
                 return self.edit(path, text)
-            case ("expand", path, number):
-                return self.expand(path, number)
+            case ("expand", path, number, paths):
+                return self.expand(path, number, paths)
+            case ("warm", path):
+                return self.warm(path)
+            case ("store", path):
+                return self.store(path)
         raise ValueError(f"no such request: {request[:1]}")
 
     def open(self, roots: tuple[Root, ...], fence: Fence) -> None:
@@ -80,16 +96,41 @@ class Service:
             else:
                 held.paths.add(path)
 
-    def expand(self, path: str, number: int) -> tuple[int, Packed] | bytes:
+    # --- executing ---------------------------------------------------------------------------------------------------
+
+    def expand(self, path: str, number: int, paths: Collection[str]) -> tuple[Any, ...]:
+        held = self._held.get(path)
+        if held is None and number == 0 and (found := self._stored(self._roots[path])) is not None:
+            held = self._held[path] = found
+        if held is not None and held.stored is not None and not self._touched(held):
+            names = [name for name in held.stored if not name.startswith(FILE) or name[len(FILE):] in paths]
+            if number == held.number:
+                names = [name for name in names if name.startswith(FILE)]
+            return held.number, {name: held.stored[name] for name in names}, held.digests, "stored"
+        held = self._executed(path)
+        assert held.packer is not None
+        sections = held.packer.pack(paths, held.digests, number == held.told and number > 0)
+        held.told = held.number
+        return held.number, sections, dict(held.digests)
+
+    def warm(self, path: str) -> None:
+        if path in self._roots:
+            self._executed(path)
+
+    def _executed(self, path: str) -> _Held:
         root = self._roots[path]
         held = self._held.pop(path, None) or _Held(root)    # only what ends well is kept: half an execution is none
         self._until = time.monotonic() + self._seconds
+        if root.base_image in held.paths:
+            held.live = None
         try:
             if held.live is None:
-                held.live = Live(root, partial(self._read, held), self._image(root), self._tick)
+                held.stored, held.digests, held.contents = None, {}, {}
+                held.live = Live(root, partial(self._read, held), self._image(held), self._tick)
+                held.packer = Packer(held.live)
                 self._count += 1
                 held.number = self._count
-            elif any(held.live.reads(one) for one in held.paths):
+            elif self._touched(held):
                 held.live.changed(held.paths)
                 self._count += 1
                 held.number = self._count
@@ -100,33 +141,84 @@ class Service:
         while len(self._held) > 1 and sum(
                 one.live.expansion.lines for one in self._held.values() if one.live is not None) > HELD_LINES:
             self._held.popitem(last=False)
-        if held.number == number:
-            return UNCHANGED
-        packed = pack(held.live.expansion, dict(root.defines))
-        packed["digests"] = dict(held.digests)
-        return held.number, packed
+        return held
+
+    @staticmethod
+    def _touched(held: _Held) -> bool:
+        return any(path in held.contents or path in held.digests or (held.live is not None and held.live.reads(path))
+                   for path in held.paths)
 
     def _tick(self) -> None:
         if time.monotonic() > self._until:
             raise Cancelled
 
+    # --- on disk -----------------------------------------------------------------------------------------------------
+
+    def store(self, path: str) -> bool:
+        """Keep what is found on disk, unless it is there or rests on a text that only an editor has."""
+        held = self._held.get(path)
+        if held is None or held.live is None or self._touched(held):
+            return False
+        if any(self._overlay.get(one, self._disk(one)) != self._disk(one) for one in held.contents):
+            return False
+        value = pack(held.live.expansion, dict(held.root.defines)), held.digests, held.contents
+        return self._cache.store(_key(held.root), value)
+
+    def _stored(self, root: Root) -> _Held | None:
+        """What the disk has of a root, where every file that it was made of is as it was then."""
+        found = self._cache.load(_key(root))
+        if found is None:
+            return None
+        held = _Held(root)
+        held.stored, held.digests, held.contents = found
+        for path, known in held.contents.items():
+            data = self._data(path)
+            if (b"" if data is None else _content(data)) != known:
+                return None
+        self._count += 1
+        held.number = self._count
+        return held
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
     def _read(self, held: _Held, path: str) -> bytes | None:
         data = self._data(path)
         held.digests[path] = _digest(data) if data is not None else b""
+        held.contents[path] = _content(data) if data is not None else b""
         return data
 
     def _data(self, path: str) -> bytes | None:
         """The text that the editor holds, else the file, where the fence lets it be read."""
         data = self._overlay.get(path)
-        if data is None:
-            try:
-                data = self._fence.read_bytes(path, FILE_LIMIT)
-            except Refused:
-                return None
-        return data
+        return self._disk(path) if data is None else data
 
-    def _image(self, root: Root) -> bytes:
-        return self._data(root.base_image) or b"" if root.base_image else b""
+    def _disk(self, path: str) -> bytes | None:
+        try:
+            return self._fence.read_bytes(path, FILE_LIMIT)
+        except Refused:
+            return None
+
+    def _image(self, held: _Held) -> bytes:
+        path = held.root.base_image
+        return self._read(held, path) or b"" if path else b""
+
+
+@cache
+def _code() -> str:
+    """Stands for the code that executes: what another version of it found is worth nothing."""
+    found = blake2b(digest_size=12)
+    for path in sorted(Path(asm.__file__).parent.iterdir()):
+        if path.is_file():
+            found.update(path.read_bytes())
+    return found.hexdigest()
+
+
+def _key(root: Root) -> str:
+    return f"{_code()} {root!r}"
+
+
+def _content(data: bytes) -> bytes:
+    return blake2b(data, digest_size=12).digest()
 
 
 def _digest(data: bytes) -> bytes:
@@ -134,7 +226,8 @@ def _digest(data: bytes) -> bytes:
     return b"" if b"\0" in data else digest(decode("", data).text)
 
 
-def serve(seconds: float = 60.0) -> Callable[[Any], Any]:
-    """Factory for `work.Worker`: one `Service`, whose expansions end after ``seconds``."""
+def serve(seconds: float = 60.0, folder: str = "") -> Callable[[Any], Any]:
+    """Factory for `work.Worker`: one `Service`, whose expansions end after ``seconds``; ``folder`` is where
+    results are kept, "" for nowhere."""
     gc.set_threshold(50_000, 20, 100)       # an expansion is millions of small objects that live on
-    return Service(seconds).handle
+    return Service(seconds, folder).handle

@@ -2,7 +2,8 @@
 
 The worker holds nothing that this side does not: texts of open documents, roots and the fence are sent again to a new
 child. One root is executed at a time; a running one is let end, since its child is dear to restart, and what it found
-is kept, stale where an edit overtook it, until the next one comes.
+is kept, stale where an edit overtook it, until the next one comes. After each, only the sections that are other ones
+come (`asm.packing`), and of lines only those of open documents.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
-from nayru_lsp.asm.expanded import UNCHANGED, Expanded, placed
+from nayru_lsp.asm.expanded import Expanded, placed
 from nayru_lsp.asm.problem import Problem
 from nayru_lsp.asm.project import Project, Root
 from nayru_lsp.asm.text import SourceText
@@ -25,7 +27,9 @@ from nayru_lsp.work import Worker, WorkerDied, WorkerError, WorkerTimeout
 if TYPE_CHECKING:
     from nayru_lsp.server import Nayru
 
-PAUSE = 0.15            # seconds of quiet before a change is executed
+PAUSE = 0.05            # seconds of quiet before a change is executed
+SLOW = 0.15             # an execution that takes longer waits for three times that pause
+STORE_AFTER = 5.0       # seconds of quiet before a result is kept on disk
 SHOW_AFTER = 0.7        # a first execution that takes longer shows its progress
 NOTE_AFTER = 0.3        # an execution that takes longer is named in the status
 ROOTS = 4               # of one document
@@ -55,6 +59,10 @@ class Expansions:
         self._stopped: set[str] = set()                 # roots that are not tried again
         self._last: list[str] = []                      # open documents, the one edited last at the end
         self._running: asyncio.Task[None] | None = None
+        self._resting: asyncio.Task[None] | None = None     # what can wait
+        self._slow = False                              # the last execution was
+        self._stored: set[str] = set()                  # roots whose result came from the disk
+        self._to_store: set[str] = set()                # roots whose result is not on the disk
 
     # --- what happens ------------------------------------------------------------------------------------------------
 
@@ -63,18 +71,25 @@ class Expansions:
         if config == self._config and self._worker is not None:
             return
         before, self._worker, self._config = self._worker, None, config
-        if self._running is not None:
-            self._running.cancel()
+        self._cancel()
         if before is not None:
             self._nayru.schedule.start(before.close())
         self._reset()
         if config.expansion:
             self._worker = Worker("nayru_lsp.expansion_work:serve", name="expansion",
-                                  options={"seconds": config.seconds}, limits={"memory_mb": config.memory_mb})
+                                  options={"seconds": config.seconds, "folder": self._folder()},
+                                  limits={"memory_mb": config.memory_mb})
         self.wake()
+
+    def _folder(self) -> str:
+        """Where results are kept between two starts, or ""."""
+        folder = self._nayru.places.cache_folder
+        return f"{folder}/expansion" if folder and self._config.cache else ""
 
     def _reset(self) -> None:
         self._opened, self._child = None, 0
+        self._stored.clear()
+        self._to_store.clear()
         self._done.clear()
         self._failed.clear()
         self._stopped.clear()
@@ -102,7 +117,7 @@ class Expansions:
     def wake(self) -> None:
         """Look for work after a pause."""
         if self._worker is not None and self._nayru.index.done:
-            self._nayru.schedule.later("expansion", PAUSE, self._start)
+            self._nayru.schedule.later("expansion", 3 * PAUSE if self._slow else PAUSE, self._start)
 
     async def _start(self) -> None:
         if self._running is None or self._running.done():
@@ -115,10 +130,15 @@ class Expansions:
         self.wake()
 
     async def close(self) -> None:
-        if self._running is not None:
-            self._running.cancel()
+        self._cancel()
         if self._worker is not None:
             await self._worker.close()
+
+    def _cancel(self) -> None:
+        self._nayru.schedule.forget("expansion store")
+        for task in (self._running, self._resting):
+            if task is not None:
+                task.cancel()
 
     # --- working -----------------------------------------------------------------------------------------------------
 
@@ -127,6 +147,8 @@ class Expansions:
             await self._expand(root)
             if self._nayru.schedule.busy("expansion"):      # one types: the pause decides when to go on
                 return
+        if self._resting is None or self._resting.done():
+            self._resting = self._nayru.schedule.start(self._rest())
 
     def _next(self) -> Root | None:
         """A root that reaches an open document and was not executed with the texts of now."""
@@ -150,10 +172,28 @@ class Expansions:
             reaching += [root for root, expanded in session.expanded.items() if expanded.reads(path)]
             for name in reaching:
                 found = session.expanded.get(name)
-                if (found is None or found.stale) and name not in self._stopped and (
-                        self._failed.get(name) != session.text_revision):
+                there = found is not None and not found.stale and all(
+                    map(found.shows, filter(is_on_disk, session.documents)))
+                if not there and name not in self._stopped and self._failed.get(name) != session.text_revision:
                     return known[name]
         return None
+
+    async def _rest(self) -> None:
+        """What can wait: roots that came from the disk are executed, and what is not on the disk is written there."""
+        while self._stored and self._worker is not None:
+            root = self._stored.pop()
+            with contextlib.suppress(WorkerError, _NewChild):
+                await self._send(("warm", root))
+        if self._to_store:
+            self._nayru.schedule.later("expansion store", STORE_AFTER, self._store)
+
+    async def _store(self) -> None:
+        if self._running is not None and not self._running.done():
+            return
+        for root in list(self._to_store):
+            with contextlib.suppress(WorkerError, _NewChild):
+                if await self._send(("store", root)):
+                    self._to_store.discard(root)
 
     async def _expand(self, root: Root) -> None:
         session = self._nayru.session
@@ -193,6 +233,7 @@ class Expansions:
         texts = {path: project.files[path].text for path in session.documents
                  if is_on_disk(path) and path in project.files}
         known = session.expanded.get(root.path)
+        begun = time.monotonic()
         for left in reversed(range(TRIES)):
             try:
                 answer = await self._call(project, texts, root)
@@ -200,11 +241,17 @@ class Expansions:
             except WorkerDied:
                 if not left:
                     raise
-        if answer == UNCHANGED and known is not None:
-            expanded, number = known.with_texts(texts), self._done[root.path][1]
+        self._slow = time.monotonic() - begun > SLOW
+        number, sections, digests, *stored = answer
+        if stored:
+            self._stored.add(root.path)
         else:
-            number, packed = answer
-            expanded = Expanded(packed, texts, named=root in self._named())
+            self._to_store.add(root.path)
+        named = root in self._named()
+        if known is None:
+            expanded = Expanded(sections, texts, named=named, digests=digests)
+        else:
+            expanded = known.followed(sections, texts.keys(), texts, digests, named=named)
         now = session.project.files
         moved = [path for path in {*expanded.files, *expanded.moved, *texts}
                  if expanded.reads(path) and _text(now, path) is not _text(project.files, path)]
@@ -234,7 +281,7 @@ class Expansions:
                         await self._send(("edit", path, str(text)))
                         self._texts[path] = text
                 _, number, child = self._done.get(root.path, (root, 0, 0))
-                return await self._send(("expand", root.path, number if child == self._child else 0))
+                return await self._send(("expand", root.path, number if child == self._child else 0, tuple(texts)))
         raise WorkerDied("the process was started anew again and again")
 
     async def _send(self, request: tuple[Any, ...]) -> Any:

@@ -12,21 +12,20 @@ through ``read`` only, calls ``tick`` every few thousand lines: who runs it owns
 
 A machine is made of rooms, a class and a file each: its `state`, the `names` of labels and what expressions ask, the
 `defines` and macros, `conditions`, `placing`; here is the way through the lines. A long file all the same: that way is
-one loop, and each of its steps is short. Commands are in `commands`, the bytes at the end of this file.
+one loop, and each of its steps is short. Commands are in `commands`, the bytes in `written`.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter, deque
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
 
 from nayru_lsp.asm.arithmetic import Unknown, Wrong
 from nayru_lsp.asm.calls import Calls, lasting
 from nayru_lsp.asm.commands import COMMANDS
-from nayru_lsp.asm.commands_2 import command_2, moving_2, place_2, said_2
+from nayru_lsp.asm.commands_2 import command_2, moving_2, place_2
 from nayru_lsp.asm.compiled import (
     ASSIGN,
     BAD,
@@ -36,25 +35,16 @@ from nayru_lsp.asm.compiled import (
     CONTROL,
     DATA_ROW,
     Block,
-    Code,
-    Data,
-    Foreign,
     Rows,
-    each_row,
-    pack,
-    row_data,
     row_size,
-    split_list,
-    unquoted,
-    words_of,
 )
 from nayru_lsp.asm.conditions import Conditions
-from nayru_lsp.asm.expansion import REGION, Cancelled, Expansion, Fatal, Limits, Made, Write
-from nayru_lsp.asm.mapping import SA1_BANKS, MappingMode, to_rom
+from nayru_lsp.asm.expansion import Border, Cancelled, Expansion, Fatal, Limits, Made, Part, Write
 from nayru_lsp.asm.placing import Placing
 from nayru_lsp.asm.prepared import closed_quotes, faults_2, folded, prepared_lines
 from nayru_lsp.asm.project import Root
-from nayru_lsp.asm.state import BARE, TOP, Drop, Frame, Lines, Read
+from nayru_lsp.asm.state import Drop, Frame, Lines, Read
+from nayru_lsp.asm.written import evaluate
 
 __all__ = ["Cancelled", "Expansion", "Limits", "Machine", "Made", "Read", "Write", "run"]
 
@@ -84,6 +74,7 @@ class Machine(Calls, Conditions, Placing):
             self.priority = self.modern
         for number in range(first, MAX_PASSES):
             earlier = self.problems if number > first else []
+            self.earlier = self.structs if number else {}
             self.start(number)
             self.stopped = True
             with suppress(Fatal):
@@ -95,7 +86,8 @@ class Machine(Calls, Conditions, Placing):
                 for name in self.labels.keys() - self.now.keys():
                     del self.labels[name]
             self.settled = not self.wrong_guess()
-            if first and (self.stopped or self.sized or self.placed or not self.settled):
+            if first and (self.stopped or self.sized or self.placed or not self.settled
+                          or self.structs != self.earlier):
                 return self.expansion()
             if self.stopped and self.placed:        # no further pass; what the first one found is told all the same
                 self.problems = [*earlier, *(one for one in self.problems if one not in earlier)]
@@ -110,12 +102,19 @@ class Machine(Calls, Conditions, Placing):
     def told(self) -> Expansion:
         """What is found so far, with all that is read off the state at the end of the program."""
         out = self.out
-        out._labels = out._data = None
+        out._labels = out._parts = None
         out.values, out.mapping_mode, out.defines = self.labels, self.mode, self.defines
         out.structs = {name: (size, whole) for name, (size, whole, _, _) in self.structs.items()}
         out.macros = {name: (out.files[macro.file], macro.row, macro.parameters) for name, macro in self.macros.items()}
         out.problems, out.reasons = tuple(self.problems), Counter(self.reason_log)
         return out
+
+    def part_borders(self) -> Sequence[Border]:
+        """Where the parts begin in which all that was written is evaluated."""
+        return (Border(),)
+
+    def evaluated(self, out: Expansion) -> list[tuple[int, Part]]:
+        return evaluate(self, out)
 
     def forget(self, path: str) -> None:
         """The file at ``path`` is another one now."""
@@ -156,7 +155,7 @@ class Machine(Calls, Conditions, Placing):
 
     def wrong_guess(self) -> bool:
         """Was any size taken from a label that came later, and would be another now?"""
-        if self.placing:
+        if self.placing or self.sought:
             return True
         for keys, literal, used, position, how in self.guesses:
             if self.width_of(keys, literal, position, how) != used:
@@ -428,27 +427,6 @@ class Machine(Calls, Conditions, Placing):
         frame.index = found.end - 1
         return (((), CODE, found.size, found),)
 
-    def judge(self) -> None:
-        """The assertions, now that every label is there."""
-        for words, scope, place, pos, real in self.deferred:
-            self.scope, self.place, self.pos, self.real = scope, place, pos, real
-            parts = split_list(" ".join(words[1:]))
-            try:
-                if words[0].lower() != "assert":
-                    said = said_2(self, words)
-                    if words[0].lower() == "error":
-                        self.problem("error_command", f"the source says: {said}")
-                    continue
-                if not self.condition(parts[:1] if self.modern else words_of(parts[0]), "assert"):
-                    said = "".join(text for part in parts[1:] if (text := unquoted(part)) is not None and '"' in part)
-                    self.problem("assertion_failed", f"the assertion does not hold{': ' + said if said else ''}")
-            except (Drop, Unknown):
-                pass
-            except Wrong as wrong:
-                if not self.stopped or wrong.code != "label_not_found":
-                    self.problem(wrong.code, str(wrong))
-        self.scope = TOP
-
     # --- commands -----------------------------------------------------------------------------------------------------
 
     def command(self, block: Block) -> None:
@@ -469,132 +447,3 @@ class Machine(Calls, Conditions, Placing):
 
     def unknown_word(self, words: list[str]) -> str:
         return f"`{words[0]}` is no instruction or command here, or not with this operand"
-
-    # --- bytes -------------------------------------------------------------------------------------------------------
-
-    def evaluated(self, out: Expansion) -> list[bytes | None]:
-        """The bytes of every write; None where a value is not known."""
-        kept, reasons = self.problems, self.reason_log      # what is found here stands apart
-        self.problems, self.reason_log = [], []
-        self.judge()
-        if not self.stopped:
-            self.unmapped(out)
-        done: dict[int, bytes | None] = {}
-        data: list[bytes | None] = []
-        add = data.append
-        ats, places = out._at, out._place
-        modes, mode_now, banks_now = deque(out._modes), self.mode, self.sa1_banks
-        self.mode, self.sa1_banks = MappingMode.LOROM, SA1_BANKS
-        for number, obj in enumerate(out._objects):
-            kind = type(obj)
-            if kind is bytes:
-                add(obj)
-                continue
-            if kind is Rows:
-                add(obj.data())
-                continue
-            if kind is str:
-                add(row_data(obj))
-                continue
-            if kind is tuple:
-                op, opcode, scope = obj
-                self.scope = scope if scope is not None else BARE
-                key = 0
-            else:
-                op, opcode, scope = obj, None, BARE
-                self.scope = BARE
-                key = 0 if kind is Foreign or (kind is Code and obj.branch) else id(obj)
-                if key in done:
-                    add(done[key])
-                    continue
-            self.place, self.real = places[number], out._real[number]
-            while modes and modes[0][0] <= number:
-                _, self.mode, self.sa1_banks = modes.popleft()
-            try:
-                made = self.bytes_of(op, opcode, ats[number])
-            except Unknown as reason:
-                self.reason_log.append(str(reason))
-                made = None
-            except Wrong as wrong:
-                if not self.stopped or wrong.code != "label_not_found":     # it may come later
-                    self.problem(wrong.code, str(wrong))
-                made, key = None, 0
-            if key:
-                done[key] = made
-            add(made)
-        self.mode, self.sa1_banks = mode_now, banks_now
-        self.scope = TOP
-        self.region = -1
-        out.problems = tuple(kept + self.problems)
-        out.reasons = Counter(reasons + self.reason_log)
-        self.problems, self.reason_log = kept, reasons
-        return data
-
-    def unmapped(self, out: Expansion) -> None:
-        """What is written to where no ROM is."""
-        modes, mode, banks = deque(out._modes), MappingMode.LOROM, SA1_BANKS
-        mapped: set[int] = set()
-        for number, real in enumerate(out._real):
-            while modes and modes[0][0] <= number:
-                _, mode, banks = modes.popleft()
-                mapped.clear()
-            if real >> 15 not in mapped:
-                if not real >> REGION and to_rom(mode, real, banks) is None:
-                    for row, at in each_row(out._objects[number], out._sizes[number]):
-                        if to_rom(mode, real + at, banks) is None:
-                            self.problem("snes_address_doesnt_map_to_rom", f"${real + at:06X} shows no ROM in {mode}",
-                                         out._place[number] + row)
-                else:
-                    mapped.add(real >> 15)
-
-    def bytes_of(self, op: Any, opcode: Any, position: int) -> bytes | None:
-        kind = type(op)
-        self.pos = position
-        self.region = -1
-        if kind is Code:
-            opcode = opcode or op.fixed
-            if op.branch:
-                self.region = position >> REGION
-                value = op.expression.integer(self)
-                size = op.branch
-                if self.modern:
-                    value = _branch_2(op, value, position & 0xFFFFFF)
-                elif op.expression.names:
-                    value -= (position & 0xFFFFFF) + 1 + size
-                    if not -(1 << 8 * size - 1) <= value < 1 << 8 * size - 1:
-                        raise Wrong("relative_branch_out_of_bounds", f"the target is {value:+,} bytes away")
-                return bytes([opcode.value]) + pack(value, size)
-            value = op.expression.integer(self)
-            if op.second is not None:
-                return bytes([opcode.value, value & 0xFF, op.second.integer(self) & 0xFF])
-            return bytes([opcode.value]) + pack(value, opcode.size - 1)
-        if kind is Data:
-            unit = op.unit
-            if not op.scoped:
-                return b"".join([item if type(item) is bytes else pack(item.integer(self), unit) for item in op.items])
-            parts = []
-            for item in op.items:       # `pc()` moves on from one to the next
-                parts.append(item if type(item) is bytes else pack(item.integer(self), unit))
-                self.pos += len(parts[-1])
-                self.real += len(parts[-1])
-            return b"".join(parts)
-        values = [one.integer(self) for one in op.expressions]
-        made = op.form.encode(position & 0xFFFFFF, values, [bool(one.names) for one in op.expressions])
-        if made is None:
-            raise Wrong("relative_branch_out_of_bounds", "the target is too far away")
-        return bytes(made)
-
-
-def _branch_2(op: Code, value: int, position: int) -> int:
-    """What a branch of 2.0 holds: it may go on in its bank from the other end, and a displacement is no negative
-    number."""
-    size = op.branch
-    if op.target == "a" or (not op.target and (op.expression.names or not {"pc", "realbase"}.isdisjoint(
-            op.expression.calls))):
-        value_16 = (value - position - 1 - size + 0x8000 & 0xFFFF) - 0x8000
-        if (value ^ position) & ~0xFFFF or (size == 1 and not -0x80 <= value_16 <= 0x7F):
-            raise Wrong("relative_branch_out_of_bounds", f"the target is {value_16:+,} bytes away")
-        return value_16
-    if value & ~((1 << 8 * size) - 1):
-        raise Wrong("relative_branch_out_of_bounds", f"{value:,} is no displacement: write `.a` for an address")
-    return value

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
+from functools import cached_property
 from hashlib import blake2b
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -20,7 +21,7 @@ from nayru_lsp.asm.text import SourceText, Span
 
 Packed = dict[str, Any]
 
-UNCHANGED = b"unchanged"        # in place of a packed expansion: the last one still holds
+FILE = "file:"          # sections that begin so are of the lines of one file
 TURNS = 20_000          # of a loop that are looked at
 BYTES = 32              # kept of one line
 _ROW = 0xFFFFFF
@@ -56,57 +57,91 @@ def digest(text: str) -> bytes:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).digest()
 
 
-class _Tables:
-    """The columns; what is derived from them is made when it is asked for first."""
+class _Labels:
+    """The sections of labels; what is derived from them is made when it is asked for first."""
 
-    def __init__(self, packed: Packed) -> None:
-        self.files: tuple[str, ...] = tuple(packed["files"])
-        self.number = {path: number for number, path in enumerate(self.files)}
-        self.digests: dict[str, bytes] = packed.get("digests", {})
-        self.checked: dict[str, tuple[SourceText, bool]] = {}
-        labels, lines = packed["labels"], packed["lines"]
-        self.label_keys = _column("Q", labels["keys"])
-        self.values = _column("q", labels["values"])
+    def __init__(self, sections: Packed) -> None:
+        labels = sections["labels"]
+        self.keys = _column("Q", labels["keys"])
         self.calls = _column("I", labels["calls"])
         self.callers = _column("I", labels["callers"])
         self.called = _column("Q", labels["called"])
         self.numbers: bytes = labels["numbers"]
-        self.line_keys = _column("Q", lines["keys"])
-        self.at = _column("q", lines["at"])
-        self.sizes = _column("I", lines["sizes"])
-        self.ends = _column("I", lines["ends"])
-        self.data: bytes = lines["bytes"]
-        self.defines: Packed | None = packed["defines"]
-        self.packed = packed
-        self._names: list[str] | None = None
-        self._index: dict[str, int] | None = None
-        self._log: dict[str, tuple[list[int], list[int]]] | None = None
+        self.text: str = sections["names"]
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
-        if self._names is None:
-            text = self.packed["labels"]["names"]
-            self._names = text.split("\n") if text else []
-        return self._names
+        return self.text.split("\n") if self.text else []
 
-    @property
+    @cached_property
     def index(self) -> dict[str, int]:
-        if self._index is None:
-            self._index = dict(zip(self.names, range(len(self.names)), strict=True))
-        return self._index
+        return dict(zip(self.names, range(len(self.names)), strict=True))
 
-    @property
+
+class _Lines:
+    """The section of a file."""
+
+    __slots__ = ("at", "data", "ends", "marks", "rows", "sizes", "skipped")
+
+    def __init__(self, section: Packed) -> None:
+        self.rows = _column("I", section["rows"])
+        self.at = _column("q", section["at"])
+        self.sizes = _column("I", section["sizes"])
+        self.ends = _column("I", section["ends"])
+        self.data: bytes = section["bytes"]
+        self.marks = tuple([_column("I", one) for one in section["marks"]])
+        self.skipped = _column("I", section["skipped"])
+
+    def number(self, row: int) -> int | None:
+        at = bisect_left(self.rows, row)
+        return at if at < len(self.rows) and self.rows[at] == row else None
+
+
+class _Defines:
+    """The section of defines."""
+
+    def __init__(self, section: Packed) -> None:
+        self.texts: list[str] = section["texts"]
+        self.final: dict[str, str] = section["final"]
+        self.given: dict[str, str] = section["given"]
+        self._section = section
+
+    @cached_property
     def log(self) -> dict[str, tuple[list[int], list[int]]]:
         """Of each define: where in the log it was set, and to which text."""
-        if self._log is None:
-            assert self.defines is not None
-            each: list[tuple[list[int], list[int]]] = [([], []) for _ in self.defines["names"]]
-            for at, (name, text) in enumerate(zip(_column("I", self.defines["which"]),
-                                                  _column("i", self.defines["what"]), strict=True)):
-                each[name][0].append(at)
-                each[name][1].append(text)
-            self._log = dict(zip(self.defines["names"], each, strict=True))
-        return self._log
+        names = self._section["names"]
+        each: list[tuple[list[int], list[int]]] = [([], []) for _ in names]
+        for at, (name, text) in enumerate(zip(_column("I", self._section["which"]),
+                                              _column("i", self._section["what"]), strict=True)):
+            each[name][0].append(at)
+            each[name][1].append(text)
+        return dict(zip(names, each, strict=True))
+
+
+class _Tables:
+    """All sections that are here. ``before``: the tables that some of them were in."""
+
+    def __init__(self, sections: Packed, digests: Mapping[str, bytes], before: _Tables | None = None) -> None:
+        head = sections["head"]
+        self.sections = sections
+        self.files: tuple[str, ...] = tuple(head["files"])
+        self.number = {path: number for number, path in enumerate(self.files)}
+        self.macros: list[tuple[int, int, int, str]] = head["macros"]
+        self.digests = digests
+        self.checked: dict[str, tuple[SourceText, bool]] = {} if before is None else before.checked
+
+        def still(*names: str) -> bool:
+            return before is not None and all(sections[name] is before.sections.get(name) for name in names)
+
+        self.labels: _Labels = before.labels if before is not None and still("names", "labels") else _Labels(sections)
+        self.values = _column("q", sections["values"])
+        self.defines: _Defines | None = before.defines if before is not None and still("defines") else (
+            None if sections["defines"] is None else _Defines(sections["defines"]))
+        self.lines: dict[str, _Lines] = {}
+        for name, section in sections.items():
+            if name.startswith(FILE):
+                path = name[len(FILE):]
+                self.lines[path] = before.lines[path] if before is not None and still(name) else _Lines(section)
 
 
 def _column(kind: str, data: bytes) -> memoryview[int]:
@@ -123,17 +158,29 @@ class Expanded:
 
     __slots__ = ("_tables", "_texts", "mapping_mode", "moved", "named", "placed", "problems", "reasons", "sure")
 
-    def __init__(self, packed: Packed, texts: Mapping[str, SourceText] | None = None, *, named: bool = True) -> None:
-        self._tables = _Tables(packed)
+    def __init__(self, sections: Packed, texts: Mapping[str, SourceText] | None = None, *, named: bool = True,
+                 digests: Mapping[str, bytes] | None = None, before: _Tables | None = None) -> None:
+        """``digests``: of the texts of all files that were asked for; ``before``: tables that
+        some of the sections are in."""
+        head = sections["head"]
+        self._tables = _Tables(sections, digests or {}, before)
         self._texts = texts or {}
         self.moved: frozenset[str] = frozenset()
-        self.sure: bool = packed["sure"]        # nothing was unknown, nothing was left out
-        self.problems: tuple[Found, ...] = tuple([Found(*one) for one in packed["problems"]])
-        self.reasons: Mapping[str, int] = packed["reasons"]
-        self.mapping_mode: str = packed["mapping_mode"]     # at the end
+        self.sure: bool = head["sure"]      # nothing was unknown, nothing was left out
+        self.problems: tuple[Found, ...] = tuple([Found(*one) for one in head["problems"]])
+        self.reasons: Mapping[str, int] = head["reasons"]
+        self.mapping_mode: str = head["mapping_mode"]       # at the end
         self.named = named
         # Without an `org`, a part of a program was executed as if it stood at $008000.
         self.placed = named or not any(one.code == "Emissing_org" for one in self.problems)
+
+    def followed(self, sections: Packed, files: Collection[str], texts: Mapping[str, SourceText],
+                 digests: Mapping[str, bytes], *, named: bool) -> Expanded:
+        """The result after this one: ``sections`` are those that are other ones now; of lines, only those of ``files``
+        are kept."""
+        kept = {name: section for name, section in (self._tables.sections | sections).items()
+                if not name.startswith(FILE) or name[len(FILE):] in files}
+        return Expanded(kept, texts, named=named, digests=digests, before=self._tables)
 
     def _copy(self) -> Expanded:
         new = Expanded.__new__(Expanded)
@@ -146,11 +193,9 @@ class Expanded:
         new.moved = self.moved | frozenset(paths)
         return new
 
-    def with_texts(self, texts: Mapping[str, SourceText]) -> Expanded:
-        """The same result, found again: of these texts."""
-        new = self._copy()
-        new._texts, new.moved = texts, frozenset()
-        return new
+    def shows(self, path: str) -> bool:
+        """Are the lines of this file here (or is it not executed at all)?"""
+        return path in self._tables.lines or path not in self._tables.number
 
     @property
     def stale(self) -> bool:
@@ -182,11 +227,11 @@ class Expanded:
 
     def names(self) -> Sequence[str]:
         """The names of all labels, without order."""
-        return self._tables.names
+        return self._tables.labels.names
 
     def label(self, name: str, namespace: str = "") -> Made | None:
         """A label by its full name; with a namespace the one inside it first, as Asar looks it up."""
-        index = self._tables.index
+        index = self._tables.labels.index
         at = index.get(f"{namespace}_{name}") if namespace else None
         if at is None:
             at = index.get(name)
@@ -194,14 +239,15 @@ class Expanded:
 
     def is_number(self, made: Made) -> bool:
         """Was it set (``Name = value``), so that it need not be a place?"""
-        at = self._tables.index.get(made.name)
-        return at is not None and bool(self._tables.numbers[at])
+        labels = self._tables.labels
+        at = labels.index.get(made.name)
+        return at is not None and bool(labels.numbers[at])
 
     def labels_of(self, value: int) -> tuple[Made, ...]:
         """The labels that have this value, those that are set to it too, in the order of files and rows."""
         if not self.placed:
             return ()
-        data = self._tables.packed["labels"]["values"]
+        data = self._tables.sections["values"]
         wanted, found, at = array("q", [value]).tobytes(), [], -1
         while (at := data.find(wanted, at + 1)) >= 0:
             if at % 8 == 0:
@@ -218,30 +264,28 @@ class Expanded:
         if number is None:
             return 0, 0
         key = number << 24 | row
-        return bisect_left(self._tables.label_keys, key), bisect_right(self._tables.label_keys, key)
+        keys = self._tables.labels.keys
+        return bisect_left(keys, key), bisect_right(keys, key)
 
     def _made(self, at: int) -> Made:
-        tables = self._tables
-        key, call, value = tables.label_keys[at], tables.calls[at], tables.values[at]
+        labels = self._tables.labels
+        key, call, value = labels.keys[at], labels.calls[at], self._tables.values[at]
         calls = []
         while call:
-            calls.append(self._where(tables.called[call]))
-            call = tables.callers[call]
-        known = value >= 0 and (self.placed or tables.numbers[at])
-        return Made(tables.names[at], value if known else None, *self._where(key), tuple(reversed(calls)))
+            calls.append(self._where(labels.called[call]))
+            call = labels.callers[call]
+        known = value >= 0 and (self.placed or labels.numbers[at])
+        return Made(labels.names[at], value if known else None, *self._where(key), tuple(reversed(calls)))
 
     def _where(self, key: int) -> tuple[str, int]:
         return self._tables.files[key >> 24], key & _ROW
 
     # --- lines -------------------------------------------------------------------------------------------------------
 
-    def _line(self, path: str, row: int) -> int | None:
-        number = self._tables.number.get(path)
-        if number is None:
-            return None
-        keys, key = self._tables.line_keys, number << 24 | row
-        at = bisect_left(keys, key)
-        return at if at < len(keys) and keys[at] == key else None
+    def _line(self, path: str, row: int) -> tuple[_Lines, int] | None:
+        lines = self._tables.lines.get(path)
+        number = None if lines is None else lines.number(row)
+        return None if lines is None or number is None else (lines, number)
 
     def wrote(self, path: str, row: int) -> bool:
         """Did this line write any bytes?"""
@@ -251,71 +295,64 @@ class Expanded:
         """Where the first bytes of this line went, else where its first label stands."""
         if not self.placed:
             return None
-        at = self._line(path, row)
-        if at is not None:
-            found = self._tables.at[at]
+        line = self._line(path, row)
+        if line is not None:
+            found = line[0].at[line[1]]
             return None if found < 0 else found
         low, high = self._labels_at(path, row)
         return next((value for label in range(low, high)
-                     if (value := self._tables.values[label]) >= 0 and not self._tables.numbers[label]), None)
+                     if (value := self._tables.values[label]) >= 0 and not self._tables.labels.numbers[label]), None)
 
     def line_bytes(self, path: str, row: int) -> bytes | None:
         """The bytes of a line that was written once, at most BYTES of them; `line_size` counts all."""
-        at = self._line(path, row)
-        if at is None or not self._tables.sizes[at]:
+        line = self._line(path, row)
+        if line is None or not line[0].sizes[line[1]]:
             return None
-        return self._tables.data[self._tables.ends[at]:self._tables.ends[at + 1]]
+        lines, at = line
+        return lines.data[lines.ends[at]:lines.ends[at + 1]]
 
     def line_size(self, path: str, row: int) -> int | None:
-        at = self._line(path, row)
-        return None if at is None else self._tables.sizes[at] or None
+        line = self._line(path, row)
+        return None if line is None else line[0].sizes[line[1]] or None
 
     def skipped(self, path: str) -> tuple[tuple[int, int], ...]:
         """Ranges of rows (the second excluded) in branches that were not taken."""
-        number = self._tables.number.get(path)
-        rows = _column("I", self._tables.packed["skipped"].get(number, b""))
-        return tuple(zip(rows[::2], rows[1::2], strict=True))
+        lines = self._tables.lines.get(path)
+        return () if lines is None else tuple(zip(lines.skipped[::2], lines.skipped[1::2], strict=True))
 
     # --- defines -----------------------------------------------------------------------------------------------------
 
     def define_at(self, path: str, row: int, name: str) -> str | Unclear | None:
         """The value of ``!name`` before the line is executed first; None: it is not defined there."""
-        tables = self._tables
-        number, defines = tables.number.get(path), tables.defines
-        if number is None or defines is None or self.macro_at(path, row):
+        lines, defines = self._tables.lines.get(path), self._tables.defines
+        if lines is None or defines is None or self.macro_at(path, row):
             return UNKNOWN
-        entry = tables.log.get(name)
+        entry = defines.log.get(name)
         if entry is None:
-            if name in defines["final"]:
-                return str(defines["final"][name])
+            if name in defines.final:
+                return defines.final[name]
             return None if self.sure else UNKNOWN
-        marks = defines["marks"].get(number)
-        if marks is None:
-            return UNKNOWN
-        times = list(islice(_times(_column("I", marks[0]), _column("I", marks[1]), row), TURNS))
+        times = list(islice(_times(lines.marks[0], lines.marks[1], row), TURNS))
         if self.line_size(path, row) is not None:
             times = times[-1:]      # executed once: behind the loops, not in one
-        found = {self._value(name, entry, at) for at in times}
+        found = {self._value(defines, name, entry, at) for at in times}
         return found.pop() if len(found) == 1 and len(times) < TURNS else UNKNOWN
 
-    def _value(self, name: str, entry: tuple[list[int], list[int]], at: int) -> str | Unclear | None:
+    def _value(self, defines: _Defines, name: str, entry: tuple[list[int], list[int]], at: int) -> str | Unclear | None:
         """Before number ``at`` of the log."""
-        defines = self._tables.defines
-        assert defines is not None
         final = entry[1][-1]
-        if final >= 0 and name not in defines["final"]:
+        if final >= 0 and name not in defines.final:
             return UNKNOWN      # it was lost in a branch that may or may not be taken
         before = bisect_left(entry[0], at) - 1
         if before < 0:
-            given = defines["given"].get(name)
-            return None if given is None else str(given)
+            return defines.given.get(name)
         text = entry[1][before]
-        return None if text == GONE else UNKNOWN if text == TOO_LONG else str(defines["texts"][text])
+        return None if text == GONE else UNKNOWN if text == TOO_LONG else defines.texts[text]
 
     def macro_at(self, path: str, row: int) -> str:
         """The macro whose body holds this line, or ""."""
         number = self._tables.number.get(path)
-        return next((str(name) for file, start, end, name in self._tables.packed["macros"]
+        return next((str(name) for file, start, end, name in self._tables.macros
                      if file == number and start < row < end), "")
 
     # --- problems ----------------------------------------------------------------------------------------------------

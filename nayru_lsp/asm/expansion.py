@@ -6,6 +6,7 @@ from array import array
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 from nayru_lsp.asm.mapping import SA1_BANKS, MappingMode, to_rom, to_snes
@@ -15,6 +16,7 @@ UNPLACED = 1 << 24      # regions from this number on have no known place
 REGION = 24             # bits below the number of a region in a position
 UNSET = -1              # no `org` yet
 MOST_CALLS = 250        # that are told of one place; outside of 2.0 there are no more
+ALWAYS = "*"            # among the names that a part read: it depends on more than the labels it named
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,36 @@ class Write(NamedTuple):
     row: int
 
 
+class Part:
+    """Writes in a row and their bytes. The numbers in ``unmapped`` and ``wrong`` count from its first write, those in
+    ``judged`` from its first assertion: (number, code, message)."""
+
+    __slots__ = ("data", "files", "judged", "reads", "reasons", "unmapped", "wrong")
+
+    def __init__(self) -> None:
+        self.data: list[bytes | None] = []
+        self.judged: list[tuple[int, str, str]] = []
+        self.unmapped: list[tuple[int, int, str, str]] = []     # with the row behind that of its write
+        self.wrong: list[tuple[int, str, str]] = []
+        self.reasons: list[str] = []        # why something is not known
+        self.reads: tuple[str, ...] = ()
+        self.files: frozenset[int] = frozenset()    # in which its lines stand
+
+
+WRITES, JUDGED = 0, 4       # in ``Border.at``
+
+
+class Border:
+    """Where a part begins; ``at`` are lengths of what was made before it, `WRITES` that of the writes, `JUDGED` that of
+    the assertions; ``made`` is what was evaluated of it."""
+
+    __slots__ = ("at", "made")
+
+    def __init__(self, at: tuple[int, ...] = (0,) * (JUDGED + 1)) -> None:
+        self.at = at
+        self.made: Part | None = None
+
+
 class Cancelled(Exception):
     """Raised by ``tick`` to end an expansion."""
 
@@ -87,7 +119,7 @@ class Expansion:
         self._real = array("q")
         self._place = array("Q")
         self._sizes = array("I")
-        self._data: list[bytes | None] | None = None
+        self._parts: list[tuple[int, Part]] | None = None       # number of the first write; None: not evaluated yet
         self._machine: Any = None
         self._labels: dict[str, Made] | None = None
 
@@ -140,9 +172,13 @@ class Expansion:
 
     def data(self) -> list[bytes | None]:
         """The bytes of every write, in order."""
-        if self._data is None:
-            self._data = self._machine.evaluated(self)
-        return self._data
+        return list(chain.from_iterable([part.data for _, part in self.parts()]))
+
+    def parts(self) -> list[tuple[int, Part]]:
+        """All that was written, in order, evaluated: the number of its first write and a part. Finds problems."""
+        if self._parts is None:
+            self._parts = self._machine.evaluated(self)
+        return self._parts
 
     @property
     def writes(self) -> list[Write]:

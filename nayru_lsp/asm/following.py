@@ -9,12 +9,12 @@ from __future__ import annotations
 import itertools
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from nayru_lsp.asm.expand import Limits, Machine, Read
-from nayru_lsp.asm.expansion import Expansion
+from nayru_lsp.asm.expansion import Border, Expansion
 from nayru_lsp.asm.project import Root
 from nayru_lsp.asm.state import Frame
 
@@ -31,7 +31,8 @@ _NO_STATE = frozenset("""
     static out scope region now problems guesses deferred modes label_log shape_reads total turns calls_made
     written place file_number pass_number final placing placed stopped free free_2 head head_used last_mark
     frames priority builtin segments found_border part parting passed before base saved
-    follow borders old_index reason_log below settled sized ending serial renamed entered twice here known
+    follow borders old_index reason_log below settled sized reads moved evaluated_with earlier sought stood
+    relabeled redefined ending serial renamed entered twice here known
     record shapes shared effects
 """.split())
 
@@ -43,18 +44,18 @@ class Everything(Exception):
     """No part alone can be executed again."""
 
 
-class Segment:
+class Segment(Border):
     """From one border to the next: the state at its start, and where its part of the results begins."""
 
-    __slots__ = ("at", "calls", "entered", "file", "files", "frames", "part", "row", "state")
+    __slots__ = ("calls", "entered", "file", "files", "frames", "part", "row", "state")
 
     def __init__(self, file: int, row: int, state: dict[str, Any], frames: list[tuple[Any, ...]], at: tuple[int, ...],
                  part: int, entered: bool) -> None:
+        super().__init__(at)
         self.file = file
         self.row = row
         self.state = state
         self.frames = frames        # from the root: lines, file, call, index, blocks, at, fake, online, jump, level
-        self.at = at                # lengths of the results
         self.files = frozenset([frame[1] for frame in frames])
         self.calls = (0, 0)         # numbers of the macro calls that it made: from, up to
         self.part = part            # which execution made it
@@ -94,6 +95,8 @@ class Following(Machine):
         self.ending: dict[str, Any] = {}        # the state at the end
         self.serial = itertools.count(FRESH)    # of `+` and `-` labels that a part makes: no name is there twice
         self.renamed: set[str] = set()          # labels that are meant by what was not executed again
+        # What was found is another than when somebody (`packing`) said it is not: labels and places, assignments
+        self.relabeled = self.redefined = True
 
     def expansion(self, again: bool = False) -> Expansion:
         if not self.stopped:
@@ -109,6 +112,7 @@ class Following(Machine):
         self.twice: list[str] = []              # labels that were there already
         self.parting, self.base, self.saved = False, (), []
         self.borders, self.follow, self.old_index, self.found_border = [], {}, {}, -1
+        self.relabeled = self.redefined = True
 
     def at_border(self, frame: Frame, index: int) -> bool:
         rows = self.follow.get(frame.file)
@@ -255,6 +259,7 @@ class Following(Machine):
         self.parting, self.below = True, None
         self.renamed, self.here = set(), set()
         self.before: dict[str, int | None] = {}
+        self.stood: dict[str, int] = {}
         self.passed = start.at[1]
         self.pass_to(tail[0].at[1] if tail else len(self.saved[1]))
         self.follow, self.old_index = {}, {}
@@ -270,8 +275,9 @@ class Following(Machine):
     def pass_to(self, length: int) -> None:
         """The labels of before up to ``length`` of their log are to be made anew."""
         for name in self.saved[1][self.passed:length]:
-            if self.now.pop(name, None) is not None:
+            if (place := self.now.pop(name, None)) is not None:
                 self.before[name] = self.labels.get(name)
+                self.stood[name] = place
         self.passed = max(self.passed, length)
 
     def end_part(self, start: Segment, tail: list[Segment], met: int) -> list[str]:
@@ -281,6 +287,7 @@ class Following(Machine):
         if stop is not None:
             self.join_signs(start, tail[met:])
         made: list[str] = self.label_log
+        self.relabeled |= any(self.now.get(name) != place for name, place in self.stood.items())
         lengths = self.lengths()
         self.base = ()
         self.parting = False
@@ -295,6 +302,9 @@ class Following(Machine):
                 log[stop.at[6]:] = [(file, row, length + by) for file, row, length in log[stop.at[6]:]]
             if which == 8 and stop is not None and (by := lengths[0] - stop.at[0]):
                 log[stop.at[8]:] = [(at + by, *more) for at, *more in log[stop.at[8]:]]
+            if which == 5:
+                old = log[start.at[5]:stop.at[5] if stop is not None else None]
+                self.redefined |= [one[:2] for one in old] != [one[:2] for one in fresh]
             log[start.at[column]:stop.at[column] if stop is not None else len(log)] = fresh
             setattr(owner, name, log)
         self.saved = []
@@ -305,6 +315,10 @@ class Following(Machine):
                     segment.at = tuple([one + by for one, by in zip(segment.at, offsets, strict=True)])
             self.segments.extend(tail[met:])
         return made
+
+    def part_borders(self) -> Sequence[Border]:
+        first = self.segments[0].at[0] if self.segments else -1
+        return self.segments if first == 0 else [Border(), *self.segments]
 
     def end(self) -> None:
         """Keep the state at the end of the program."""

@@ -85,6 +85,13 @@ class Live:
         self._finished()
         return self.expansion
 
+    def fresh(self) -> tuple[bool, bool]:
+        """Are labels or their places, are assignments to defines other ones than when this was asked last?"""
+        machine = self._machine
+        found = machine.relabeled, machine.redefined
+        machine.relabeled = machine.redefined = False
+        return found
+
     # --- one file ----------------------------------------------------------------------------------------------------
 
     def _edited(self, path: str) -> bool:
@@ -189,8 +196,11 @@ class Live:
             return False
         if len(set(machine.entered)) != len(machine.out.files):
             return False        # one is not included any more
-        if machine.sized or changed & machine.shape_reads or not self._guesses_hold(changed):
+        if machine.sized or machine.sought or changed & machine.shape_reads or not self._guesses_hold(changed) or (
+                machine.pass_number and machine.ending["structs"] != machine.earlier):
             return False
+        machine.moved |= changed
+        machine.relabeled |= bool(changed or delta)
         for name, value in machine.ending.items():
             setattr(machine, name, kept(value))
         machine.told()

@@ -7,7 +7,7 @@ import re
 
 from nayru_lsp.asm.arithmetic import PURE, PURE_2, Expression, Unknown, Wrong
 from nayru_lsp.asm.compiled import looks_inside
-from nayru_lsp.asm.expansion import REGION, UNPLACED
+from nayru_lsp.asm.expansion import ALWAYS, REGION, UNPLACED
 from nayru_lsp.asm.mapping import to_rom, to_snes
 from nayru_lsp.asm.state import TOP, Scope, State, version_of
 
@@ -177,7 +177,7 @@ class Names(State):
         if "[" in name:
             struct, _, rest = name.partition("[")
             number, _, member = rest.partition("]")
-            size = self.structs.get(struct)
+            size = self.struct(struct)
             if size is None:
                 raise Wrong("struct_not_found", f"there is no struct `{struct}`")
             index = int(number) * size[1]
@@ -186,14 +186,26 @@ class Names(State):
             found = self.looked_up(self.key(name))
         else:
             key = scope.keys.get(name, name)
-            found = scope.space + key if scope.space and scope.space + key in self.labels else (
-                key if key in self.labels else None)
+            found = None
+            self.reads.add(key)
+            if scope.space:
+                inside = scope.space + key
+                self.reads.add(inside)
+                found = inside if inside in self.labels else None
+            if found is None and key in self.labels:
+                found = key
         if found is None:
             raise Wrong("label_not_found", f"there is no label `{name}`")
         position = self.labels[found]
         if position >> REGION >= UNPLACED and position >> REGION != self.region:
             raise Unknown(f"the place of `{name}` is not known")
         return (position & 0xFFFFFF) + index
+
+    def struct(self, name: str) -> tuple[int, int, int, bool] | None:
+        """One that comes later is known from the pass before."""
+        found = self.structs.get(name) or self.earlier.get(name)
+        self.sought |= found is None and not self.final and self.scope is TOP
+        return found
 
     def set_function(self, name: str, parameters: tuple[str, ...], body: str) -> None:
         self.functions[name] = (parameters, body)
@@ -224,6 +236,8 @@ class Names(State):
                 raise Unknown("realbase() in a place that is not known")
             return self.real & 0xFFFFFF if self.modern else self.real
         if name == "defined":
+            if self.scope.defines is None:
+                self.reads.add(ALWAYS)
             return int(str(arguments[0]) in (self.defines if self.scope.defines is None else self.scope.defines))
         if name in ("snestopc", "pctosnes"):
             convert = to_rom if name == "snestopc" else to_snes
@@ -233,7 +247,7 @@ class Names(State):
             if self.modern and arguments[0] == "...":
                 raise Wrong("macro_not_varadic" if self.place >> 40 else "vararg_sizeof_nomacro",
                             "only a macro that takes `...` has a sizeof(...)")
-            struct = self.structs.get(str(arguments[0]))
+            struct = self.struct(str(arguments[0]))
             if struct is None:
                 raise Wrong("struct_not_found", f"there is no struct `{arguments[0]}`")
             return struct[0] if name == "sizeof" else struct[1]
@@ -283,6 +297,7 @@ class Names(State):
 
     def data_size(self, name: str) -> int:
         """Bytes from a label to the one that follows it in the address space, or to its end. Full names only."""
+        self.reads.add(ALWAYS)
         self.sized |= self.scope is TOP
         if self.modern:
             return self.data_size_2(name)

@@ -1,43 +1,105 @@
 """An expansion as plain columns that cross from one process to another; `expanded` reads them.
 
-Promises: plain data only (str, int, bytes, lists, tuples, dicts), made in well below a second for 400,000 lines.
-Names that Asar makes itself (with ``:``) are left out.
+They are cut into *sections*, so that after an edit only those cross again that are other ones now: what is known of
+the whole (``head``), labels (``names``, ``labels``, ``values``), ``defines``, and one section for every file whose
+lines somebody wants to see.
+
+Promises: plain data only (str, int, bytes, lists, tuples, dicts). Names that Asar makes itself (with ``:``) are left
+out.
 """
 
 from __future__ import annotations
 
+import marshal
 from array import array
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
 
 from nayru_lsp.asm.compiled import Rows, row_size
-from nayru_lsp.asm.expanded import BYTES, GONE, TOO_LONG, Packed
-from nayru_lsp.asm.expansion import Expansion
+from nayru_lsp.asm.expanded import BYTES, FILE, GONE, TOO_LONG, Packed
+from nayru_lsp.asm.expansion import Expansion, Part
+from nayru_lsp.asm.live import Live
 from nayru_lsp.asm.problem import Severity
 
 LONG = 2_000            # characters of a define's value; a longer one is not kept
 LOG = 500_000           # assignments to defines; with more, none are kept
 KEY = (1 << 40) - 1     # file and row of a place
+ROW = 0xFFFFFF
+_FILE = 0xFFFF << 24
 
 # Errors that leave no line out in which a name could have been made.
 HARMLESS = frozenset({"Elabel_not_found", "Erelative_branch_out_of_bounds", "Eassertion_failed"})
 
 
 def pack(expansion: Expansion, given: Mapping[str, str] | None = None) -> Packed:
-    """``given``: the defines that the root was started with."""
-    data = expansion.data()         # may find problems
+    """All sections, those of all files. ``given``: the defines that the root was started with."""
+    marks, skipped = expansion.define_marks, expansion.skipped
+    return {"head": _head(expansion), **_labels(expansion), "defines": _defines(expansion, given or {}),
+            **{FILE + path: _file(expansion, number, marks, skipped) for number, path in enumerate(expansion.files)}}
+
+
+class Packer:
+    """Packs what a `Live` found, again and again, for one reader who keeps all sections that it was given."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._given = dict(live.root.defines)
+        self._told: dict[str, bytes] = {}       # section -> digest of what the reader has
+        self._files: dict[str, tuple[bytes, tuple[Part, ...]]] = {}    # what the section of a file was made of
+
+    def pack(self, paths: Collection[str], digests: Mapping[str, bytes], known: bool) -> Packed:
+        """The sections that the reader does not have. ``paths``: files whose lines it wants; ``digests``: of the
+        texts; ``known``: it still has what it was given before."""
+        expansion = self._live.expansion
+        relabeled, redefined = self._live.fresh()
+        if not known:
+            self._told.clear()
+        made: dict[str, Any] = {"head": _head(expansion)}
+        if relabeled or "names" not in self._told:
+            made |= _labels(expansion)
+        if redefined or "defines" not in self._told:
+            made["defines"] = _defines(expansion, self._given)
+            self._files.clear()
+        numbers = {path: number for number, path in enumerate(expansion.files)}
+        marks, skipped = expansion.define_marks, expansion.skipped
+        for path in paths:
+            if path not in numbers:
+                continue
+            number = numbers[path]
+            parts = tuple([part for _, part in expansion.parts() if number in part.files])
+            source = digests.get(path, b""), parts
+            if FILE + path not in self._told or not _same(self._files.get(path), source):
+                made[FILE + path] = _file(expansion, number, marks, skipped)
+                self._files[path] = source
+        for path in self._files.keys() - set(paths):
+            del self._files[path]
+            self._told.pop(FILE + path, None)
+        out = {}
+        for name, section in made.items():
+            digest = blake2b(marshal.dumps(section), digest_size=16).digest()
+            if self._told.get(name) != digest:
+                self._told[name] = digest
+                out[name] = section
+        return out
+
+
+def _same(one: tuple[bytes, tuple[Part, ...]] | None, other: tuple[bytes, tuple[Part, ...]]) -> bool:
+    return one is not None and one[0] == other[0] and len(one[1]) == len(other[1]) and all(
+        mine is theirs for mine, theirs in zip(one[1], other[1], strict=True))
+
+
+def _head(expansion: Expansion) -> Packed:
+    expansion.parts()       # may find problems
     problems = [(one.path, one.span.start, one.code, int(one.severity), one.message) for one in expansion.problems]
     reasons = dict(expansion.reasons.most_common(20))
     cut = any(code not in HARMLESS for _, _, code, severity, _ in problems if severity == Severity.ERROR)
-    return {
-        "files": list(expansion.files), "problems": problems, "reasons": reasons, "sure": not reasons and not cut,
-        "mapping_mode": str(expansion.mapping_mode),
-        "labels": _pack_labels(expansion), "lines": _pack_lines(expansion, data),
-        "defines": _pack_defines(expansion, given or {}), "skipped": _pack_skipped(expansion),
-        "macros": _pack_macros(expansion)}
+    return {"files": list(expansion.files), "problems": problems, "reasons": reasons, "sure": not reasons and not cut,
+            "mapping_mode": str(expansion.mapping_mode),
+            "macros": _macros(expansion)}
 
 
-def _pack_labels(expansion: Expansion) -> Packed:
+def _labels(expansion: Expansion) -> Packed:
     places, values = expansion.places, expansion.values
     # Labels that stand for a number instead of a place.
     numbers = getattr(expansion._machine, "static", ())
@@ -60,37 +122,41 @@ def _pack_labels(expansion: Expansion) -> Packed:
     address = expansion.address
     return {
         "names": "\n".join([name for _, name, _ in named]),
-        "keys": array("Q", [key for key, _, _ in named]).tobytes(),
         "values": array("q", [-1 if (value := address(values[name])) is None else value
                               for _, name, _ in named]).tobytes(),
-        "calls": array("I", [number(call) if call else 0 for _, _, call in named]).tobytes(),
-        "numbers": bytes([name in numbers for _, name, _ in named]),
-        "callers": array("I", [caller for caller, _ in chain]).tobytes(),
-        "called": array("Q", [key for _, key in chain]).tobytes()}
+        "labels": {
+            "keys": array("Q", [key for key, _, _ in named]).tobytes(),
+            "calls": array("I", [number(call) if call else 0 for _, _, call in named]).tobytes(),
+            "numbers": bytes([name in numbers for _, name, _ in named]),
+            "callers": array("I", [caller for caller, _ in chain]).tobytes(),
+            "called": array("Q", [key for _, key in chain]).tobytes()}}
 
 
-def _pack_lines(expansion: Expansion, data: Sequence[bytes | None]) -> Packed:
-    """One entry per line that wrote anything: the first write, and its bytes where it is the only one."""
-    keys, ats, sizes, made = _unrolled(expansion, data)
-    count = len(keys)
-    numbers = range(count)
-    first = dict(zip(reversed(keys), reversed(numbers), strict=True))
-    last = dict(zip(keys, numbers, strict=True))
-    times = Counter(keys) if len(first) < count else None
+def _file(expansion: Expansion, file: int, marks: Mapping[int, Sequence[tuple[int, int]]],
+          skipped: Mapping[int, Collection[int]]) -> Packed:
+    """One entry per line that wrote anything: the first write, and its bytes where it is the only one. Where the log of
+    defines stood when a line was reached, and the rows that were not."""
+    rows, ats, sizes, made = _unrolled(expansion, file)
+    first: dict[int, int] = {}
+    times: dict[int, int] = {}
+    for number, row in enumerate(rows):
+        if row in times:
+            times[row] += 1
+        else:
+            first[row], times[row] = number, 1
     order = sorted(first)
-    starts = [first[key] for key in order]
     pieces: list[bytes] = []
     lengths: list[int] = []
-    for key, at in zip(order, starts, strict=True):
-        size = sizes[at]
+    for row in order:
+        at, count = first[row], times[row]
+        size: int = sizes[at]
         piece = made[at]
-        if times is not None and times[key] > 1:
-            end = last[key] + 1
-            # Several statements of one line are neighbours; a line of a macro or a loop comes again later.
+        if count > 1:
             piece, size = None, 0
-            if end - at == times[key]:
-                parts = made[at:end]
-                size = sum(sizes[at:end])
+            # Several statements of one line are neighbours; a line of a macro or a loop comes again later.
+            if rows[at:at + count] == [row] * count:
+                parts = made[at:at + count]
+                size = sum(sizes[at:at + count])
                 piece = None if None in parts else b"".join([part for part in parts if part is not None])
         pieces.append(b"" if piece is None else piece[:BYTES])
         lengths.append(0 if piece is None else size)
@@ -99,47 +165,49 @@ def _pack_lines(expansion: Expansion, data: Sequence[bytes | None]) -> Packed:
     for piece in pieces:
         total += len(piece)
         ends.append(total)
-    return {"keys": array("Q", order).tobytes(), "at": array("q", [ats[at] for at in starts]).tobytes(),
-            "sizes": array("I", lengths).tobytes(), "ends": ends.tobytes(), "bytes": b"".join(pieces)}
+    mine = marks.get(file, ())
+    return {"rows": array("I", order).tobytes(), "at": array("q", [ats[first[row]] for row in order]).tobytes(),
+            "sizes": array("I", lengths).tobytes(), "ends": ends.tobytes(), "bytes": b"".join(pieces),
+            "marks": (array("I", [row for row, _ in mine]).tobytes(), array("I", [at for _, at in mine]).tobytes()),
+            "skipped": _ranges(skipped.get(file, ()))}
 
 
-def _unrolled(expansion: Expansion, data: Sequence[bytes | None]) -> tuple[
-        list[int], list[int], list[int], list[bytes | None]]:
-    """Key, address (-1: not known), size and bytes of every write; runs of rows taken apart."""
-    address = expansion.address
-    objects, ats, places, sizes = expansion._objects, expansion._at, expansion._place, expansion._sizes
-    rows = [number for number, kind in enumerate(map(type, objects)) if kind is Rows]
-    keys = [place & KEY for place in places]
-    known = [-1 if (one := address(at)) is None else one for at in ats]
-    if not rows:
-        return keys, known, list(sizes), list(data)
+def _unrolled(expansion: Expansion, file: int) -> tuple[list[int], list[int], list[int], list[bytes | None]]:
+    """Row, address (-1: not known), size and bytes of every write of a file; runs of rows taken apart."""
     out: tuple[list[int], list[int], list[int], list[bytes | None]] = ([], [], [], [])
-    done = 0
-
-    def copy(end: int) -> None:
-        out[0].extend(keys[done:end])
-        out[1].extend(known[done:end])
-        out[2].extend(sizes[done:end])
-        out[3].extend(data[done:end])
-
-    for number in rows:
-        copy(number)
-        done = number + 1
-        run, key, at, whole = objects[number], keys[number], known[number], data[number]
-        offset = 0
-        for row, text in enumerate(run.lines, key):
-            if text:
-                size = row_size(text)
-                out[0].append(row)
-                out[1].append(at + offset if at >= 0 else -1)
-                out[2].append(size)
-                out[3].append(None if whole is None else whole[offset:offset + size])
-                offset += size
-    copy(len(keys))
+    rows, ats, sizes, made = out
+    objects, places, positions, lengths = expansion._objects, expansion._place, expansion._at, expansion._sizes
+    address = expansion.address
+    low = file << 24
+    for start, part in expansion.parts():
+        if file not in part.files:
+            continue
+        data = part.data
+        for number, place in enumerate(places[start:start + len(data)], start):
+            if place & _FILE != low:
+                continue
+            at = positions[number]
+            known = -1 if (found := address(at)) is None else found
+            run, row, whole = objects[number], place & ROW, data[number - start]
+            if type(run) is not Rows:
+                rows.append(row)
+                ats.append(known)
+                sizes.append(lengths[number])
+                made.append(whole)
+                continue
+            offset = 0
+            for below, text in enumerate(run.lines):
+                if text:
+                    size = row_size(text)
+                    rows.append(row + below)
+                    ats.append(known + offset if known >= 0 else -1)
+                    sizes.append(size)
+                    made.append(None if whole is None else whole[offset:offset + size])
+                    offset += size
     return out
 
 
-def _pack_defines(expansion: Expansion, given: Mapping[str, str]) -> Packed | None:
+def _defines(expansion: Expansion, given: Mapping[str, str]) -> Packed | None:
     log = expansion.define_log
     if len(log) > LOG:
         return None
@@ -152,25 +220,20 @@ def _pack_defines(expansion: Expansion, given: Mapping[str, str]) -> Packed | No
     return {
         "names": list(names), "texts": list(texts), "which": which.tobytes(), "what": what.tobytes(),
         "final": {name: text for name, text in expansion.defines.items() if len(text) <= LONG},
-        "given": {name.lstrip("!"): text for name, text in given.items()},
-        "marks": {file: (array("I", [row for row, _ in marks]).tobytes(), array("I", [at for _, at in marks]).tobytes())
-                  for file, marks in expansion.define_marks.items()}}
+        "given": {name.lstrip("!"): text for name, text in given.items()}}
 
 
-def _pack_skipped(expansion: Expansion) -> dict[int, bytes]:
-    out = {}
-    for file, rows in expansion.skipped.items():
-        ranges = array("I")
-        for row in sorted(rows):
-            if ranges and ranges[-1] == row:
-                ranges[-1] = row + 1
-            else:
-                ranges.extend((row, row + 1))
-        out[file] = ranges.tobytes()
-    return out
+def _ranges(rows: Collection[int]) -> bytes:
+    ranges = array("I")
+    for row in sorted(rows):
+        if ranges and ranges[-1] == row:
+            ranges[-1] = row + 1
+        else:
+            ranges.extend((row, row + 1))
+    return ranges.tobytes()
 
 
-def _pack_macros(expansion: Expansion) -> list[tuple[int, int, int, str]]:
+def _macros(expansion: Expansion) -> list[tuple[int, int, int, str]]:
     """(file, row of `macro`, row of `endmacro`, name)."""
     numbers = {path: number for number, path in enumerate(expansion.files)}
     bodies = getattr(expansion._machine, "macros", {})

@@ -166,6 +166,12 @@ class State:
         self.placing = False        # another pass is needed: this one gave the lengths of what is to be placed
         self.placed = False         # something was sought in the image
         self.stopped = False        # by an error, before the end
+        self.reads: set[str] = set()                # names that were looked up to evaluate
+        self.moved: set[str] = set()                # labels that are other ones than when all was evaluated last
+        self.structs: dict[str, tuple[int, int, int, bool]] = {}    # name -> size, object size, end, static
+        self.earlier: dict[str, tuple[int, int, int, bool]] = {}        # the structs of the pass before
+        self.sought = False         # a struct was, before it came
+        self.evaluated_with: Any = None             # the functions and structs of then
         self.settled = True         # every size that was taken from a label is right
         self.sized = False          # `datasize` was asked before all labels were there
         self.record: Any = None     # of the call that is being recorded, see `calls`
@@ -214,7 +220,8 @@ class State:
         self.dp_base = 0
         self.cross = True           # bank borders are watched
         self.half = False
-        self.structs: dict[str, tuple[int, int, int, bool]] = {}    # name -> size, object size, end, static
+        self.sought = False
+        self.structs = {}
         self.in_struct = ""
         self.struct_parent = ""
         self.struct_static = False

@@ -8,6 +8,7 @@ import pytest
 
 from nayru_lsp.asm.expand import Expansion, Limits, run
 from nayru_lsp.asm.live import Live
+from nayru_lsp.asm.packing import Packer, pack
 from nayru_lsp.asm.project import Root
 from nayru_lsp.asm.syntax import Dialect
 
@@ -90,6 +91,7 @@ def test_edits_equal_a_fresh_execution(seed: int, monkeypatch: pytest.MonkeyPatc
     root = Root("/main.asm", Dialect.ASAR_1)
     live = Live(root, lambda path: texts[path].encode() if path in texts else None, limits=LIMITS)
     check(texts, live, root)
+    packer, reader = Packer(live), dict[str, object]()
     for _ in range(25):
         path = "/main.asm" if rng.random() < 0.8 else "/inc.asm"
         rows = texts[path].split("\n")
@@ -112,6 +114,11 @@ def test_edits_equal_a_fresh_execution(seed: int, monkeypatch: pytest.MonkeyPatc
             texts[path] = texts[path].replace("incsrc", ";")
         live.changed([path])
         check(texts, live, root)
+        # Whoever keeps the sections that were told has, of the files he sees, what is true now.
+        sections = packer.pack(list(texts), {one: body.encode() for one, body in texts.items()}, bool(reader))
+        reader |= sections
+        now = pack(live.expansion)
+        assert {name: reader.get(name) for name in now} == now
 
 
 def test_the_arithmetic_of_a_version_goes_with_its_line() -> None:

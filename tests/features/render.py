@@ -56,9 +56,9 @@ def world(fixture: Fixture) -> Snapshot:
     if fixture.files.get(root, "").startswith("; executed"):
         project = project.with_roots([Root(root)])
         texts = {path: file.text for path, file in project.files.items()}
-        packed = pack(run(Root(root), lambda path: fixture.files[path].encode() if path in fixture.files else None))
-        packed["digests"] = {path: digest(text) for path, text in fixture.files.items()}
-        expanded[root] = Expanded(packed, texts)
+        sections = pack(run(Root(root), lambda path: fixture.files[path].encode() if path in fixture.files else None))
+        digests = {path: digest(text) for path, text in fixture.files.items()}
+        expanded[root] = Expanded(sections, texts, digests=digests)
     return Snapshot(project, Config(), CLIENT, "utf-16", FACTS, 1, expanded,
                     {root.rpartition("/")[0]: tuple(symbols)})
 

@@ -228,3 +228,17 @@ async def test_one_that_takes_too_long_is_given_up(vscode: Editor) -> None:
     await opened(vscode, LOOP, analysis={"seconds": 0.1})
     await until(lambda: asyncio.to_thread(vscode.log), lambda text: "takes more than 0.1 s" in text)
     assert "this line" not in await hover(vscode, "main.asm", 7, 5)
+
+
+async def test_there_at_once_the_next_time(vscode: Editor) -> None:
+    """What was found is on the disk after a while; a server that could not execute anything has it from there."""
+    await opened(vscode)
+    assert "20 01 80" in await hovered(vscode, 5, 5, "$80:8002")
+    folder = vscode.home / "cache" / "expansion"
+    await until(lambda: asyncio.to_thread(lambda: list(folder.glob("*.bin"))), bool)
+    await vscode.stop()
+    vscode.inbox.clear()
+    await vscode.start(options={**HIDDEN, "analysis": {"seconds": 0.000001}})
+    vscode.open("main.asm", MAIN)
+    await vscode.diagnostics("main.asm", 1)
+    assert "20 01 80" in await hovered(vscode, 5, 5, "$80:8002")

@@ -1,0 +1,205 @@
+"""The bytes of what an execution wrote, once every label has its value (see `expand`).
+
+They are evaluated in parts: what lies between two borders (`following`), or all at once where there are none. A part
+remembers which names it looked up, so that after an edit only those parts are evaluated again that were made anew or
+read a label that is another one now.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from nayru_lsp.asm.arithmetic import Unknown, Wrong
+from nayru_lsp.asm.commands_2 import said_2
+from nayru_lsp.asm.compiled import Code, Data, Foreign, Rows, each_row, pack, row_data, split_list, unquoted, words_of
+from nayru_lsp.asm.expansion import ALWAYS, JUDGED, REGION, WRITES, Expansion, Part
+from nayru_lsp.asm.mapping import SA1_BANKS, MappingMode, to_rom
+from nayru_lsp.asm.state import BARE, TOP, Drop
+
+if TYPE_CHECKING:
+    from nayru_lsp.asm.expand import Machine
+
+def evaluate(machine: Machine, out: Expansion) -> list[tuple[int, Part]]:
+    """The parts, and into ``out`` the problems and reasons found with them."""
+    borders = machine.part_borders()
+    if machine.evaluated_with != (machine.functions, machine.structs):
+        machine.evaluated_with = dict(machine.functions), dict(machine.structs)
+        for border in borders:
+            border.made = None
+    changed, machine.moved = machine.moved, set()
+    kept, reasons = machine.problems, machine.reason_log    # what is found here stands apart
+    mode, banks, reads = machine.mode, machine.sa1_banks, machine.shape_reads
+    machine.problems, machine.reason_log, machine.shape_reads = [], [], set()
+    done: dict[int, bytes] = {}
+    parts = []
+    ends = [border.at for border in borders[1:]] + [(len(out._objects), 0, 0, 0, len(machine.deferred))]
+    for border, end in zip(borders, ends, strict=True):
+        part = border.made
+        if part is None or ALWAYS in part.reads or not changed.isdisjoint(part.reads):
+            part = border.made = Part()
+            machine.mode, machine.sa1_banks, machine.reads = mode, banks, set()
+            _judge(machine, part, border.at[JUDGED], end[JUDGED])
+            _evaluate(machine, out, part, border.at[WRITES], end[WRITES], done)
+        parts.append((border.at[WRITES], part))
+    for border, (_, part) in zip(borders, parts, strict=True):
+        for at, code, message in part.judged:
+            machine.problem(code, message, machine.deferred[border.at[JUDGED] + at][2])
+    for start, part in parts:
+        for at, row, code, message in part.unmapped:
+            machine.problem(code, message, out._place[start + at] + row)
+    for start, part in parts:
+        for at, code, message in part.wrong:
+            machine.problem(code, message, out._place[start + at])
+        machine.reason_log += part.reasons
+    out.problems = tuple(kept + machine.problems)
+    out.reasons = Counter(reasons + machine.reason_log)
+    machine.problems, machine.reason_log, machine.shape_reads = kept, reasons, reads
+    machine.mode, machine.sa1_banks = mode, banks
+    machine.scope = TOP
+    machine.region = -1
+    return parts
+
+
+def _judge(machine: Machine, part: Part, start: int, stop: int) -> None:
+    """The assertions, now that every label is there."""
+    for number in range(start, stop):
+        words, machine.scope, machine.place, machine.pos, machine.real = machine.deferred[number]
+        parts = split_list(" ".join(words[1:]))
+        with suppress(Drop, Unknown):
+            try:
+                if words[0].lower() != "assert":
+                    said = said_2(machine, words)
+                    if words[0].lower() == "error":
+                        part.judged.append((number - start, "error_command", f"the source says: {said}"))
+                elif not machine.condition(parts[:1] if machine.modern else words_of(parts[0]), "assert"):
+                    said = "".join(text for one in parts[1:] if (text := unquoted(one)) is not None and '"' in one)
+                    part.judged.append((number - start, "assertion_failed",
+                                        f"the assertion does not hold{': ' + said if said else ''}"))
+            except Wrong as wrong:
+                if not machine.stopped or wrong.code != "label_not_found":
+                    part.judged.append((number - start, wrong.code, str(wrong)))
+        if machine.problems:
+            part.judged += [(number - start, one.code[1:], one.message) for one in machine.problems]
+            machine.problems.clear()
+
+
+def _evaluate(machine: Machine, out: Expansion, part: Part, start: int, stop: int, done: dict[int, bytes]) -> None:
+    """``done``: the bytes of what is the same wherever it stands, by the identity of the object."""
+    objects, ats, places, reals = out._objects, out._at, out._place, out._real
+    reads = machine.reads
+    add = part.data.append
+    modes = out._modes
+    next_mode = bisect_right([at for at, _, _ in modes], start)
+    machine.mode, machine.sa1_banks = modes[next_mode - 1][1:] if next_mode else (MappingMode.LOROM, SA1_BANKS)
+    change = modes[next_mode][0] if next_mode < len(modes) else stop
+    mapped: set[int] = set()
+    for number in range(start, stop):
+        while change <= number:
+            _, machine.mode, machine.sa1_banks = modes[next_mode]
+            next_mode += 1
+            change = modes[next_mode][0] if next_mode < len(modes) else stop
+            mapped.clear()
+        real = reals[number]
+        if real >> 15 not in mapped and not machine.stopped:
+            if not real >> REGION and to_rom(machine.mode, real, machine.sa1_banks) is None:
+                for row, at in each_row(objects[number], out._sizes[number]):
+                    if to_rom(machine.mode, real + at, machine.sa1_banks) is None:
+                        part.unmapped.append((number - start, row, "snes_address_doesnt_map_to_rom",
+                                              f"${real + at:06X} shows no ROM in {machine.mode}"))
+            else:
+                mapped.add(real >> 15)
+        obj = objects[number]
+        kind = type(obj)
+        if kind is bytes:
+            add(obj)
+            continue
+        if kind is Rows:
+            add(obj.data())
+            continue
+        if kind is str:
+            add(row_data(obj))
+            continue
+        if kind is tuple:
+            op, opcode, scope = obj
+            machine.scope = scope if scope is not None else BARE
+            key = 0
+        else:
+            op, opcode = obj, None
+            machine.scope = BARE
+            key = 0 if kind is Foreign or (kind is Code and obj.branch) else id(obj)
+            if key in done:
+                add(done[key])
+                continue
+        machine.place, machine.real = places[number], real
+        looked = len(reads)
+        try:
+            made: bytes | None = _bytes_of(machine, op, opcode, ats[number])
+        except Unknown as reason:
+            part.reasons.append(str(reason))
+            made = None
+        except Wrong as wrong:
+            if not machine.stopped or wrong.code != "label_not_found":     # it may come later
+                part.wrong.append((number - start, wrong.code, str(wrong)))
+            made = None
+        if key and made is not None and len(reads) == looked and ALWAYS not in reads:
+            done[key] = made
+        add(made)
+    part.reads = tuple(reads)
+    part.files = frozenset([place >> 24 & 0xFFFF for place in places[start:stop]])
+    machine.reads = set()
+
+
+def _bytes_of(machine: Machine, op: Any, opcode: Any, position: int) -> bytes:
+    kind = type(op)
+    machine.pos = position
+    machine.region = -1
+    if kind is Code:
+        opcode = opcode or op.fixed
+        if op.branch:
+            machine.region = position >> REGION
+            value = op.expression.integer(machine)
+            size = op.branch
+            if machine.modern:
+                value = _branch_2(op, value, position & 0xFFFFFF)
+            elif op.expression.names:
+                value -= (position & 0xFFFFFF) + 1 + size
+                if not -(1 << 8 * size - 1) <= value < 1 << 8 * size - 1:
+                    raise Wrong("relative_branch_out_of_bounds", f"the target is {value:+,} bytes away")
+            return bytes([opcode.value]) + pack(value, size)
+        value = op.expression.integer(machine)
+        if op.second is not None:
+            return bytes([opcode.value, value & 0xFF, op.second.integer(machine) & 0xFF])
+        return bytes([opcode.value]) + pack(value, opcode.size - 1)
+    if kind is Data:
+        unit = op.unit
+        if not op.scoped:
+            return b"".join([item if type(item) is bytes else pack(item.integer(machine), unit) for item in op.items])
+        parts = []
+        for item in op.items:       # `pc()` moves on from one to the next
+            parts.append(item if type(item) is bytes else pack(item.integer(machine), unit))
+            machine.pos += len(parts[-1])
+            machine.real += len(parts[-1])
+        return b"".join(parts)
+    values = [one.integer(machine) for one in op.expressions]
+    made = op.form.encode(position & 0xFFFFFF, values, [bool(one.names) for one in op.expressions])
+    if made is None:
+        raise Wrong("relative_branch_out_of_bounds", "the target is too far away")
+    return bytes(made)
+
+
+def _branch_2(op: Code, value: int, position: int) -> int:
+    """What a branch of 2.0 holds: it may go on in its bank from the other end, and a displacement is no negative
+    number."""
+    size = op.branch
+    if op.target == "a" or (not op.target and (op.expression.names or not {"pc", "realbase"}.isdisjoint(
+            op.expression.calls))):
+        value_16 = (value - position - 1 - size + 0x8000 & 0xFFFF) - 0x8000
+        if (value ^ position) & ~0xFFFF or (size == 1 and not -0x80 <= value_16 <= 0x7F):
+            raise Wrong("relative_branch_out_of_bounds", f"the target is {value_16:+,} bytes away")
+        return value_16
+    if value & ~((1 << 8 * size) - 1):
+        raise Wrong("relative_branch_out_of_bounds", f"{value:,} is no displacement: write `.a` for an address")
+    return value
