@@ -160,11 +160,11 @@ def _define(given: str) -> tuple[str, str]:
     return match[1], match[2] or ""
 
 
-def _image(base: str, root: Root, fence: Fence) -> bytes:
-    """The base image without a copier's header; b"" when there is none. ``base``: the user's own word, so it may lie
+def _image(base: str, root: Root, fence: Fence) -> bytes | None:
+    """The base image without a copier's header; None when there is none. ``base``: the user's own word, so it may lie
     anywhere. Raises Refused."""
     if not base and not root.base_image:
-        return b""
+        return None
     path = normal(os.path.realpath(base or root.base_image))
     try:
         image = (Fence((path.rpartition("/")[0] or "/",)) if base else fence).read_bytes(path, IMAGE_LIMIT)
@@ -172,7 +172,7 @@ def _image(base: str, root: Root, fence: Fence) -> bytes:
         if base:
             raise Refused(f"--base {base} cannot be read: {error}") from None
         _tell(f"the base image {shown(root.base_image)} cannot be read: {error}")
-        return b""
+        return None
     return image[512:] if len(image) % 0x8000 == 512 else image
 
 

@@ -198,9 +198,9 @@ class Service:
         except Refused:
             return None
 
-    def _image(self, held: _Held) -> bytes:
+    def _image(self, held: _Held) -> bytes | None:
         path = held.root.base_image
-        return self._read(held, path) or b"" if path else b""
+        return self._read(held, path) if path else None
 
 
 @cache

@@ -55,9 +55,10 @@ TICK = 4_096            # lines between two calls of ``tick``
 _ESCAPED = re.compile("[\udc80-\udcff]")       # bytes that are no UTF-8
 
 
-def run(root: Root, read: Read, base_image: bytes = b"", tick: Callable[[], None] | None = None,
+def run(root: Root, read: Read, base_image: bytes | None = None, tick: Callable[[], None] | None = None,
         limits: Limits | None = None) -> Expansion:
-    """Execute ``root``. ``read`` gives the bytes of an absolute path, or None."""
+    """Execute ``root``. ``read`` gives the bytes of an absolute path, or None. ``base_image``: what it is applied to;
+    None where that is not known, b"" where it makes an image of its own."""
     machine = Machine(root, read, base_image, tick, limits or Limits())
     return machine.expansion()
 

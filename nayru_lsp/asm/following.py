@@ -76,7 +76,7 @@ class Following(Machine):
     first_border = 0
     remembers = True
 
-    def __init__(self, root: Root, read: Read, base_image: bytes, tick: Callable[[], None] | None,
+    def __init__(self, root: Root, read: Read, base_image: bytes | None, tick: Callable[[], None] | None,
                  limits: Limits) -> None:
         super().__init__(root, read, base_image, tick, limits)
         self.segments: list[Segment] = []

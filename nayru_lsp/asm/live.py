@@ -39,7 +39,7 @@ _FILE_AND_ROW = 0xFFFF_FFFFFF
 class Live:
     """One root, kept executed while its files change."""
 
-    def __init__(self, root: Root, read: Read, base_image: bytes = b"", tick: Callable[[], None] | None = None,
+    def __init__(self, root: Root, read: Read, base_image: bytes | None = None, tick: Callable[[], None] | None = None,
                  limits: Limits | None = None) -> None:
         self.root = root
         self._machine = Following(root, read, base_image, tick, limits or Limits())
@@ -61,7 +61,7 @@ class Live:
         machine = self._machine
         paths = set(paths)
         image = self.root.base_image
-        if image in paths and (data := machine.read(image) or b"") != machine.base_image:
+        if image in paths and (data := machine.read(image)) != machine.base_image:
             machine.base_image = data       # nothing that was found with another one holds
             for path in paths:
                 machine.forget(path)

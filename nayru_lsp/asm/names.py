@@ -282,18 +282,19 @@ class Names(State):
         digit = name[7:] if can else name[4:]
         width = int(digit) if digit else int(arguments[1])
         offset = to_rom(self.mode, int(arguments[0]), self.sa1_banks)
-        if offset is not None and not self.base_image:
+        image = self.base_image
+        if offset is not None and image is None:
             raise Unknown("depends on the base image: set base_image")
-        inside = offset is not None and offset + width <= len(self.base_image)
+        inside = offset is not None and image is not None and offset + width <= len(image)
         if can:
             return int(inside)
         if not inside and len(arguments) > 1:
             return _number(arguments[1])
-        if offset is None:
+        if offset is None or image is None:
             raise Wrong("snes_address_doesnt_map_to_rom", f"${int(arguments[0]):06X} shows no ROM")
         if not inside:
             raise Wrong("snes_address_out_of_bounds", f"${int(arguments[0]):06X} is outside of the base image")
-        return int.from_bytes(self.base_image[offset:offset + width], "little")
+        return int.from_bytes(image[offset:offset + width], "little")
 
     def data_size(self, name: str) -> int:
         """Bytes from a label to the one that follows it in the address space, or to its end. Full names only."""

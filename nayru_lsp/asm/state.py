@@ -139,7 +139,7 @@ class State:
     dropped = Drop
     remembers = False           # it will execute again: calls of macros are recorded
 
-    def __init__(self, root: Root, read: Read, base_image: bytes, tick: Callable[[], None] | None,
+    def __init__(self, root: Root, read: Read, base_image: bytes | None, tick: Callable[[], None] | None,
                  limits: Limits) -> None:
         self.root = root
         self.dialect = root.dialect
@@ -276,8 +276,8 @@ class State:
             self.labels = {}
             self.static = set()
             self.placed = False
-            self.free = Freespace(self.base_image) if self.base_image and not self.modern else None
-            self.free_2 = Freespace2(self.base_image) if self.base_image and self.modern else None
+            self.free = None if self.base_image is None or self.modern else Freespace(self.base_image)
+            self.free_2 = None if self.base_image is None or not self.modern else Freespace2(self.base_image)
         if self.free is not None:
             self.free.events.clear()
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nayru_lsp.asm.arithmetic import Unknown, Wrong
 from nayru_lsp.asm.commands_2 import said_2
 from nayru_lsp.asm.compiled import Code, Data, Foreign, Rows, each_row, pack, row_data, split_list, unquoted, words_of
-from nayru_lsp.asm.expansion import ALWAYS, JUDGED, REGION, WRITES, Expansion, Part
+from nayru_lsp.asm.expansion import ALWAYS, JUDGED, REGION, UNPLACED, WRITES, Expansion, Part
 from nayru_lsp.asm.mapping import SA1_BANKS, MappingMode, to_rom
 from nayru_lsp.asm.state import BARE, TOP, Drop
 
@@ -104,11 +104,13 @@ def _evaluate(machine: Machine, out: Expansion, part: Part, start: int, stop: in
             mapped.clear()
         real = reals[number]
         if real >> 15 not in mapped and not machine.stopped:
-            if not real >> REGION and to_rom(machine.mode, real, machine.sa1_banks) is None:
+            if 0 <= real >> REGION < UNPLACED and to_rom(
+                    machine.mode, real & 0xFFFFFF, machine.sa1_banks) is None:
                 for row, at in each_row(objects[number], out._sizes[number]):
-                    if to_rom(machine.mode, real + at, machine.sa1_banks) is None:
+                    snes = real + at & 0xFFFFFF
+                    if to_rom(machine.mode, snes, machine.sa1_banks) is None:
                         part.unmapped.append((number - start, row, "snes_address_doesnt_map_to_rom",
-                                              f"${real + at:06X} shows no ROM in {machine.mode}"))
+                                              f"${snes:06X} shows no ROM in {machine.mode}"))
             else:
                 mapped.add(real >> 15)
         obj = objects[number]

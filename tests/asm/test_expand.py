@@ -391,6 +391,8 @@ def test_what_depends_on_the_base_image_stays_unknown() -> None:
     assert any("base image" in reason for reason in expansion.reasons)
     known = run(Root("/main.asm"), lambda path: text.encode(), b"\1" + bytes(0x7FFF))
     assert (known.labels["A"].value, known.labels["B"].value) == (0x8000, 0x8001)
+    empty = run(Root("/main.asm"), lambda path: text.encode(), b"")       # it makes an image of its own
+    assert [problem.code for problem in empty.problems] == ["Esnes_address_out_of_bounds"]
 
 
 def test_a_missing_file_leaves_the_rest_known() -> None:

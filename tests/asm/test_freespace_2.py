@@ -253,6 +253,9 @@ BAD: dict[str, tuple[str, bytes, list[int]]] = {
     "label_ambiguous": ("freecode cleaned\nMain: nop\nCopy = Main\nMore = Main+1\n", image(), [2, 3]),
     "internal_error": (
         "freecode cleaned\nMain: nop\nskip align 16\nMore: nop\nskip align 16\nLast: nop\n", image(), [3]),
+    "snes_address_doesnt_map_to_rom": (
+        "org $008000\nMain: nop\nfreecode cleaned,pin=Main\nrtl\n", image(), [3]),
+    "no_freespace, no image": ("freecode cleaned\nnop\n", b"", [0]),
 }
 
 

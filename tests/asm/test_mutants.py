@@ -68,7 +68,7 @@ def test_mutants(part: int) -> None:
         known = {"/m.asm": text.encode("utf-8", "surrogateescape"), "/x.asm": b"nop\n!a = 1\n", "/x": b"12345"}
         dialect = rng.choice([Dialect.ASAR_1, Dialect.ASAR_2])
         start = time.process_time()
-        expansion = run(Root("/m.asm", dialect), known.get, rng.choice([b"", b"", bytes(0x80000)]), limits=LIMITS)
+        expansion = run(Root("/m.asm", dialect), known.get, rng.choice([None, b"", bytes(0x80000)]), limits=LIMITS)
         data = expansion.data()
         assert len(expansion.labels) == len(expansion.values)
         for size, made in zip(expansion._sizes, data, strict=True):
