@@ -285,10 +285,18 @@ def address_of(snapshot: Snapshot, file: ParsedFile, offset: int, statement: Any
     if mnemonic is None:
         return None
     if mnemonic.name in _CODE and operand.shape in (OperandShape.PLAIN, OperandShape.INDIRECT_X):
-        found = executed_at(snapshot, file, offset)
-        here = found[0].address(file.path, found[1]) if found is not None else None
-        return None if here is None else here & 0xFF0000 | number.value
+        bank = _code_bank(snapshot, file, offset)
+        return None if bank is None else bank << 16 | number.value
     return number.value if number.value < 0x6000 else None      # what every bank of code and data shows
+
+
+def _code_bank(snapshot: Snapshot, file: ParsedFile, offset: int) -> int | None:
+    """The bank in which a line runs that was written once."""
+    found = executed_at(snapshot, file, offset)
+    if found is None or found[0].line_size(file.path, found[1]) is None:
+        return None
+    here = found[0].address(file.path, found[1])
+    return None if here is None else here >> 16
 
 
 def _address(snapshot: Snapshot, file: ParsedFile, address: int) -> list[str]:
