@@ -17,6 +17,7 @@ from typing import Any
 
 from nayru_lsp.asm.defines import Defines
 from nayru_lsp.asm.expansion import Fatal
+from nayru_lsp.asm.placing import Placing
 from nayru_lsp.asm.state import Frame, Macro
 
 TRIES = 4               # recordings of a macro that came to nothing, before none is begun any more
@@ -30,14 +31,16 @@ _INSIDE = (1 << 40) - 1
 class Record:
     """A call that is being executed, and what it read and set so far."""
 
-    __slots__ = ("called", "depth", "frame", "line", "macro", "others", "pos", "reads", "starts", "turns", "written")
+    __slots__ = ("called", "depth", "frame", "line", "macro", "others", "pos", "reads", "real", "starts", "turns",
+                 "written")
 
-    def __init__(self, macro: Macro, frame: Frame, line: int, pos: int, turns: int, starts: tuple[int, ...],
-                 others: tuple[int, ...]) -> None:
+    def __init__(self, macro: Macro, frame: Frame, line: int, pos: int, real: int, turns: int,
+                 starts: tuple[int, ...], others: tuple[int, ...]) -> None:
         self.macro = macro
         self.frame = frame
         self.line = line            # how many were executed before it
         self.pos = pos
+        self.real = real
         self.turns = turns
         self.starts = starts        # lengths of the logs
         self.others = others        # of those that must not change, or it cannot be replayed
@@ -90,7 +93,7 @@ class Shape:
         self.calls = [(caller, place + bases[place >> 40]) for caller, place in self.table]
 
 
-class Calls(Defines):
+class Calls(Defines, Placing):
     """`Defines`, and macros that are called."""
 
     def call_macro(self, name: str, arguments: tuple[str, ...], line: int) -> int:
@@ -124,12 +127,12 @@ class Calls(Defines):
             self.record.depth = max(self.record.depth, len(self.frames))
         elif plain and macro.tries < TRIES and len(macro.lines) > 1:
             macro.tries += 1
-            self.record = Record(macro, frame, line, self.pos, self.turns, self.starts(), self.others())
+            self.record = Record(macro, frame, line, self.pos, self.real, self.turns, self.starts(), self.others())
         return 0
 
     def is_plain(self) -> bool:
         """Is nothing in force that makes a call another one here than elsewhere?"""
-        return (self.cross and not self.half and self.table is None and self.repeat == 1 and not self.in_struct
+        return (not self.half and self.table is None and self.repeat == 1 and not self.in_struct
                 and self.pos >= 0 and not self.free_id and not self.xkas and not self.defining)
 
     def context(self) -> tuple[Any, ...]:
@@ -161,6 +164,8 @@ class Calls(Defines):
             number = (place >> 40) - first
             return (number << 40) + (place & _INSIDE) - bases[number]
 
+        if not self.cross and (self.pos - record.pos, self.real - record.real) != (sum(out._sizes[writes:]),) * 2:
+            return                  # it went on in the next bank
         made = []
         for name in self.label_log[labels:]:
             number, suffix = _own_label(name, self.space)
@@ -197,8 +202,11 @@ class Calls(Defines):
                  values: tuple[str, ...]) -> bool:
         """Do again what the call did; False where it would not be the same."""
         pos = self.pos
-        if (shape.context != self.context() or (shape.size and (pos + shape.size - 1 ^ self.origin) & 0xFF0000)
-                or self.turns + shape.turns > self.limits.loops
+        if self.cross:
+            inside = not shape.size or not (pos + shape.size - 1 ^ self.origin) & 0xFF0000
+        else:
+            inside = self.stays(shape.size)
+        if (not inside or shape.context != self.context() or self.turns + shape.turns > self.limits.loops
                 or len(self.frames) + 1 + shape.depth > self.limits.depth
                 or self.calls_made + len(shape.table) > self.limits.calls):
             return False
@@ -224,6 +232,8 @@ class Calls(Defines):
             out._place.extend([here + one for one in shape.places])
             out._sizes.extend(shape.sizes)
             self.pos, self.real = pos + shape.size, real + shape.size
+            if not self.cross:
+                self.origin, self.real_origin = self.pos, self.real
         if shape.calls:
             self.calls_made += len(shape.calls)
             out.call_table.extend([(number + caller, here + place) for caller, place in shape.calls])

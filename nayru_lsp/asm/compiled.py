@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from nayru_lsp.asm import spc700, superfx
@@ -508,7 +509,7 @@ class Compiler:
         if suffix and suffix not in _SUFFIX:
             return BAD, "invalid_opcode_length", f"`.{suffix}` is no width: use .b, .w or .l"
         if not operand:
-            opcode = select(mnemonic, OperandShape.NONE, suffix, None)
+            opcode = _by_width(mnemonic, OperandShape.NONE, suffix)[0]
             if opcode is None:
                 return None
             return CODE, opcode.size, bytes([opcode.value] + ([0] if opcode.size == 2 else []))
@@ -549,7 +550,7 @@ class Compiler:
         return self.memory(mnemonic, suffix, shape, inner.strip())
 
     def memory(self, mnemonic: str, suffix: str, shape: OperandShape, inner: str) -> tuple[int, Any, Any] | None:
-        by_width = tuple(select(mnemonic, shape, suffix, width) for width in (1, 2, 3))
+        by_width = _by_width(mnemonic, shape, suffix)
         if not any(by_width):
             return None
         expression = self.expression(inner)
@@ -586,7 +587,7 @@ class Compiler:
             if count > 0x10000:
                 return BAD, "bank_border_crossed", "repeated beyond the end of the bank"
             return CODE, max(0, count), bytes([opcode.value]) * max(0, count)
-        opcode = select(mnemonic, OperandShape.IMMEDIATE, "", 1)
+        opcode = _by_width(mnemonic, OperandShape.IMMEDIATE, "")[0]
         if opcode is None:
             return None
         width = _SUFFIX.get(suffix, 0)
@@ -603,6 +604,12 @@ class Compiler:
                 width = max(1, expression.literal_width)
         sized = _sized(opcode, 2 if width == 1 else 3)
         return CODE, int(sized.size), self._settled(Code(expression, (sized,) * 3), sized, not suffix)
+
+
+@lru_cache(maxsize=1 << 13)
+def _by_width(mnemonic: str, shape: OperandShape, suffix: str) -> tuple[Opcode | None, ...]:
+    """The opcodes for operands of 1, 2 and 3 bytes."""
+    return tuple([select(mnemonic, shape, suffix, width) for width in (1, 2, 3)])
 
 
 def _sized(opcode: Opcode, size: int) -> Opcode:

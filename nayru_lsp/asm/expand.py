@@ -40,7 +40,6 @@ from nayru_lsp.asm.compiled import (
 )
 from nayru_lsp.asm.conditions import Conditions
 from nayru_lsp.asm.expansion import Border, Cancelled, Expansion, Fatal, Limits, Made, Part, Write
-from nayru_lsp.asm.placing import Placing
 from nayru_lsp.asm.prepared import closed_quotes, faults_2, folded, prepared_lines
 from nayru_lsp.asm.project import Root
 from nayru_lsp.asm.state import Drop, Frame, Lines, Read
@@ -63,7 +62,7 @@ def run(root: Root, read: Read, base_image: bytes | None = None, tick: Callable[
     return machine.expansion()
 
 
-class Machine(Calls, Conditions, Placing):
+class Machine(Calls, Conditions):
     """One root, one execution."""
 
     def expansion(self, again: bool = False) -> Expansion:

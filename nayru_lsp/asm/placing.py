@@ -190,9 +190,19 @@ class Placing(Names):
             if (self.pos ^ self.origin) & 0xFF0000 or self.half:
                 self.crossed()
             return
+        if self.stays(size):
+            self.pos = self.origin = self.pos + size
+            self.real = self.real_origin = self.real + size
+            return
         self.pos = self.pos >> REGION << REGION | self.stepped(self.pos & 0xFFFFFF, size)
         self.real = self.real >> REGION << REGION | self.stepped(self.real & 0xFFFFFF, size)
         self.origin, self.real_origin = self.pos, self.real
+
+    def stays(self, size: int) -> bool:
+        """`check bankcross off`: is it inside the bank where ``size`` bytes end?"""
+        mode = self.mode
+        return ((self.pos & 0xFFFF) + size <= 0xFFFF and (self.real & 0xFFFF) + size <= 0xFFFF and size >= 0
+                and mode is not MappingMode.EXLOROM and mode is not MappingMode.FULLSA1ROM)
 
     def stepped(self, address: int, size: int) -> int:
         """`check bankcross off`: on to the next bank where this mapping mode has it."""

@@ -1,7 +1,7 @@
 """What an execution changes as it goes: everything that a line may read or set, and how an error is told.
 
 The rooms of a machine stand on each other, each a class of its own: `State` < `Names` < `Defines` < `Conditions`,
-`Defines` < `Calls` and `Names` < `Placing`; `expand.Machine` joins them and goes through the lines.
+`Names` < `Placing`, and `Calls` on all but `Conditions`; `expand.Machine` joins them and goes through the lines.
 """
 
 from __future__ import annotations
