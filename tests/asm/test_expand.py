@@ -7,22 +7,8 @@ import pytest
 from nayru_lsp.asm.expand import Expansion, Limits, run
 from nayru_lsp.asm.problem import Severity
 from nayru_lsp.asm.project import Root
-from nayru_lsp.asm.syntax import Dialect
 from tests.asar import assemble
-
-
-def expand(text: str, dialect: Dialect = Dialect.ASAR_1, limits: Limits | None = None, **files: str) -> Expansion:
-    texts = {"/main.asm": text, **{f"/{name.replace('__', '.')}": body for name, body in files.items()}}
-    return run(Root("/main.asm", dialect), lambda path: texts[path].encode() if path in texts else None, limits=limits)
-
-
-def ours(expansion: Expansion) -> dict[int, int]:
-    out: dict[int, int] = {}
-    for write in expansion.writes:
-        assert write.data is not None and len(write.data) == write.size, write
-        assert write.rom is not None, write
-        out.update(enumerate(write.data, write.rom))
-    return out
+from tests.asm.executing import expand, ours
 
 
 def errors(expansion: Expansion) -> list[tuple[int, str]]:

@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from nayru_lsp.asm.expand import Expansion, run
+from nayru_lsp.asm.expand import Expansion
 from nayru_lsp.asm.live import Live
 from nayru_lsp.asm.problem import Severity
 from nayru_lsp.asm.project import Root
 from nayru_lsp.asm.syntax import Dialect
 from tests import oracle
-
-MAIN = "/main.asm"
+from tests.asm import executing
+from tests.asm.executing import MAIN, ours
 
 
 def expand(text: str | bytes, **files: str) -> Expansion:
-    texts = {MAIN: text if isinstance(text, bytes) else text.encode(),
-             **{f"/{name.replace('__', '.')}": body.encode() for name, body in files.items()}}
-    return run(Root(MAIN, Dialect.ASAR_2), texts.get)
-
-
-def ours(expansion: Expansion) -> dict[int, int]:
-    out: dict[int, int] = {}
-    for write in expansion.writes:
-        assert write.data is not None and len(write.data) == write.size, write
-        assert write.rom is not None, write
-        out.update(enumerate(write.data, write.rom))
-    return out
+    return executing.expand(text, Dialect.ASAR_2, **files)
 
 
 def errors(expansion: Expansion) -> list[tuple[int, str]]:
