@@ -130,3 +130,49 @@ def test_the_arithmetic_of_a_version_goes_with_its_line() -> None:
         live.changed(["/main.asm"])
         check(texts, live, root)
         assert live.expansion.data()[0] == bytes([14 if head == "asar 1.90" else 20])
+
+
+BANKS = "lorom\n!old = 1\n" + "".join(
+    f"org $0{bank}8000\n" + "".join(f"L{bank}_{n}:\n    lda #!old\n-   bne -\n    beq +\n+   rts\n" for n in range(150))
+    for bank in range(4))
+
+
+@pytest.mark.parametrize("line", [
+    "    lda $1234", "New:", "+   nop", "-   bne -", "++", "L0_3:", "    db 1,2"])
+def test_what_is_typed_is_executed_in_a_part(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nayru_lsp.asm.following.BORDER", 50)
+    texts = {"/main.asm": BANKS}
+    root = Root("/main.asm", Dialect.ASAR_1)
+    live = Live(root, lambda path: texts[path].encode() if path in texts else None)
+    rows = BANKS.split("\n")
+    at = next(number for number, row in enumerate(rows) if row.startswith("L1_70"))
+    for end in [*range(1, len(line) + 1), 0]:
+        texts["/main.asm"] = "\n".join([*rows[:at], *([line[:end]] if end else []), *rows[at:]])
+        live.changed(["/main.asm"])
+        check(texts, live, root)
+        assert live.again in ("a part", "nothing")
+        machine = live._machine
+        new = [segment for segment in machine.segments if segment.part == machine.part]
+        assert len(new) < len(machine.segments) / 3, "more was executed than the bank"
+
+
+def test_another_base_image_is_another_program() -> None:
+    files = {"/main.asm": b"lorom\norg $008000\ndb read1($008000)\n", "/base.sfc": b"\x01" * 0x8000}
+    root = Root("/main.asm", Dialect.ASAR_1, base_image="/base.sfc")
+    live = Live(root, files.get, files["/base.sfc"])
+    assert live.expansion.data() == [b"\x01"]
+    assert live.reads("/base.sfc")
+    before = live.changed(["/base.sfc"])
+    assert before is live.expansion and live.expansion.data() == [b"\x01"]
+    files["/base.sfc"] = b"\x02" * 0x8000
+    assert live.changed(["/base.sfc"]).data() == [b"\x02"]
+    del files["/base.sfc"]
+    assert live.changed(["/base.sfc"]).data() == [None]
+
+
+def test_a_binary_file_that_changes_is_written_anew() -> None:
+    files = {"/main.asm": b'lorom\norg $008000\nincbin "a.bin"\n', "/a.bin": b"abc"}
+    live = Live(Root("/main.asm", Dialect.ASAR_1), files.get)
+    files["/a.bin"] = b"de"
+    assert live.reads("/a.bin")
+    assert live.changed(["/a.bin"]).data() == [b"de"]
