@@ -31,7 +31,7 @@ SEED = int(os.environ.get("NAYRU_SEED", "1"))
 PARTS = 8
 EDITS_EACH = 20         # of one example, at most
 SLOWEST = 1.0           # seconds of one edit
-LIMITS = Limits(loops=300, lines=40_000, text=2_000, output=0x20000)
+LIMITS = Limits(loops=300, lines=20_000, depth=40, text=2_000, output=0x20000)     # a border is kept of every frame
 MAIN, INC, MORE, BINARY = "/main.asm", "/inc.asm", "/more.asm", "/data.bin"
 PATHS = (MAIN, INC, MORE)
 
@@ -308,7 +308,7 @@ def program(main: str, inc: str = "", modern: bool = False, border: int = 2, ima
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_edits_equal_a_fresh_execution(part: int) -> None:
-    examples = EDITS // PARTS // 7 if EDITS else 25
+    examples = EDITS // PARTS // 7 if EDITS else 15
 
     @seed(SEED * PARTS + part)
     @settings(max_examples=examples, deadline=None, database=None, print_blob=False,
