@@ -45,7 +45,8 @@ class _Held:
         self.contents: dict[str, bytes] = {}    # digests of the very bytes, of binaries too
         self.paths: set[str] = set()
         self.number = 0
-        self.told = 0                           # number of the last result that the packer packed
+        self.told = 0                           # number of the last result that was told
+        self.shown: frozenset[str] = frozenset()    # the files whose lines were
         self.stored: Packed | None = None       # all sections, as they came from the disk
 
 
@@ -108,8 +109,14 @@ class Service:
                 names = [name for name in names if name.startswith(FILE)]
             return held.number, {name: held.stored[name] for name in names}, held.digests, "stored"
         held = self._executed(path)
-        assert held.packer is not None
-        sections = held.packer.pack(paths, held.digests, number == held.told and number > 0)
+        assert held.packer is not None and held.live is not None
+        known = number == held.told and number > 0
+        wanted = frozenset(paths)
+        if known and wanted == held.shown and (number == held.number or held.live.again == "nothing"):
+            sections = {}
+        else:
+            sections = held.packer.pack(paths, held.digests, known)
+        held.shown = wanted
         held.told = held.number
         return held.number, sections, dict(held.digests)
 

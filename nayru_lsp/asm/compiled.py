@@ -229,6 +229,9 @@ def row_size(row: str) -> int:
 
 def row_data(row: str) -> bytes:
     unit = _UNIT[row[:2].lower()]
+    count = row.count(",") + 1
+    if row[3::4] == "$" * count and row[6::4] == "," * (count - 1) and unit == 1 and len(row) == 4 * count + 2:
+        return bytes.fromhex(row[4:].replace(",$", ""))        # nearly all of them: `db $12,$34`
     values = []
     for item in row[3:].split(","):
         first = item[0]
@@ -242,15 +245,18 @@ def row_data(row: str) -> bytes:
 class Rows:
     """Neighbouring rows of plain numbers that end before line ``end``; their bytes are made when somebody asks."""
 
-    __slots__ = ("end", "lines", "size")
+    __slots__ = ("end", "lines", "made", "size")
 
     def __init__(self, lines: list[str], end: int, size: int) -> None:
+        self.made: bytes | None = None
         self.lines = lines
         self.end = end
         self.size = size
 
     def data(self) -> bytes:
-        return b"".join([row_data(row) for row in self.lines if row])
+        if self.made is None:
+            self.made = b"".join([row_data(row) for row in self.lines if row])
+        return self.made
 
 
 def pack(value: int, size: int) -> bytes:

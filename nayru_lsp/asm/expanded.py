@@ -257,7 +257,7 @@ class Expanded:
     def places(self, path: str, row: int) -> tuple[Made, ...]:
         """The labels that were made at a line."""
         low, high = self._labels_at(path, row)
-        return tuple(map(self._made, range(low, high)))
+        return tuple(sorted(map(self._made, range(low, high)), key=lambda made: (made.calls, made.name)))
 
     def _labels_at(self, path: str, row: int) -> tuple[int, int]:
         number = self._tables.number.get(path)

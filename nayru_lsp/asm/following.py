@@ -32,7 +32,7 @@ _NO_STATE = frozenset("""
     written place file_number pass_number final placing placed stopped free free_2 head head_used last_mark
     frames priority builtin segments found_border part parting passed before base saved
     follow borders old_index reason_log below settled sized reads moved evaluated_with earlier sought stood
-    relabeled redefined ending serial renamed entered twice here known
+    relabeled redefined other_names ending serial renamed entered twice here known
     record shapes shared effects
 """.split())
 
@@ -95,8 +95,8 @@ class Following(Machine):
         self.ending: dict[str, Any] = {}        # the state at the end
         self.serial = itertools.count(FRESH)    # of `+` and `-` labels that a part makes: no name is there twice
         self.renamed: set[str] = set()          # labels that are meant by what was not executed again
-        # What was found is another than when somebody (`packing`) said it is not: labels and places, assignments
-        self.relabeled = self.redefined = True
+        # What was found is another than when `packing` looked: labels and places, assignments, the names of labels
+        self.relabeled = self.redefined = self.other_names = True
 
     def expansion(self, again: bool = False) -> Expansion:
         if not self.stopped:
@@ -112,7 +112,7 @@ class Following(Machine):
         self.twice: list[str] = []              # labels that were there already
         self.parting, self.base, self.saved = False, (), []
         self.borders, self.follow, self.old_index, self.found_border = [], {}, {}, -1
-        self.relabeled = self.redefined = True
+        self.relabeled = self.redefined = self.other_names = True
 
     def at_border(self, frame: Frame, index: int) -> bool:
         rows = self.follow.get(frame.file)

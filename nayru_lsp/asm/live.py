@@ -85,11 +85,12 @@ class Live:
         self._finished()
         return self.expansion
 
-    def fresh(self) -> tuple[bool, bool]:
-        """Are labels or their places, are assignments to defines other ones than when this was asked last?"""
+    def fresh(self) -> tuple[bool, bool, bool]:
+        """Are labels or their places, are their names, are assignments to defines other ones than when this was asked
+        last?"""
         machine = self._machine
-        found = machine.relabeled, machine.redefined
-        machine.relabeled = machine.redefined = False
+        found = machine.relabeled, machine.other_names, machine.redefined
+        machine.relabeled = machine.other_names = machine.redefined = False
         return found
 
     # --- one file ----------------------------------------------------------------------------------------------------
@@ -324,11 +325,15 @@ class Live:
         changed.update(machine.renamed)
         for name, value in before.items():
             if name not in machine.now:
+                machine.other_names |= ":" not in name
                 machine.labels.pop(name, None)
                 changed.add(name)
             elif machine.labels[name] != value:
                 changed.add(name)
-        changed.update(name for name in made if name not in before)
+        for name in made:
+            if name not in before:
+                machine.other_names |= ":" not in name
+                changed.add(name)
         return len(machine.segments) if met < 0 else len(machine.segments) - len(tail[met:])
 
     def _guesses_hold(self, changed: set[str]) -> bool:

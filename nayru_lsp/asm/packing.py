@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import marshal
 from array import array
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
 from nayru_lsp.asm.compiled import Rows, row_size
 from nayru_lsp.asm.expanded import BYTES, FILE, GONE, TOO_LONG, Packed
-from nayru_lsp.asm.expansion import Expansion, Part
+from nayru_lsp.asm.expansion import REGION, Expansion, Part
 from nayru_lsp.asm.live import Live
 from nayru_lsp.asm.problem import Severity
 
@@ -35,8 +35,10 @@ HARMLESS = frozenset({"Elabel_not_found", "Erelative_branch_out_of_bounds", "Eas
 def pack(expansion: Expansion, given: Mapping[str, str] | None = None) -> Packed:
     """All sections, those of all files. ``given``: the defines that the root was started with."""
     marks, skipped = expansion.define_marks, expansion.skipped
-    return {"head": _head(expansion), **_labels(expansion), "defines": _defines(expansion, given or {}),
-            **{FILE + path: _file(expansion, number, marks, skipped) for number, path in enumerate(expansion.files)}}
+    names = _ordered(expansion, _named(expansion))
+    return {"head": _head(expansion), "names": "\n".join(names), **_labels(expansion, names),
+            "defines": _defines(expansion, given or {}), **{
+                FILE + path: _file(expansion, number, marks, skipped) for number, path in enumerate(expansion.files)}}
 
 
 class Packer:
@@ -45,6 +47,7 @@ class Packer:
     def __init__(self, live: Live) -> None:
         self._live = live
         self._given = dict(live.root.defines)
+        self._names: list[str] = []             # of labels, in order
         self._told: dict[str, bytes] = {}       # section -> digest of what the reader has
         self._files: dict[str, tuple[bytes, tuple[Part, ...]]] = {}    # what the section of a file was made of
 
@@ -52,12 +55,18 @@ class Packer:
         """The sections that the reader does not have. ``paths``: files whose lines it wants; ``digests``: of the
         texts; ``known``: it still has what it was given before."""
         expansion = self._live.expansion
-        relabeled, redefined = self._live.fresh()
+        relabeled, other_names, redefined = self._live.fresh()
         if not known:
             self._told.clear()
         made: dict[str, Any] = {"head": _head(expansion)}
-        if relabeled or "names" not in self._told:
-            made |= _labels(expansion)
+        if relabeled or other_names or "names" not in self._told:
+            if other_names:
+                self._names = _named(expansion)
+            names = _ordered(expansion, self._names)
+            if other_names or names is not self._names or "names" not in self._told:
+                made["names"] = "\n".join(names)
+            self._names = names
+            made |= _labels(expansion, names)
         if redefined or "defines" not in self._told:
             made["defines"] = _defines(expansion, self._given)
             self._files.clear()
@@ -99,12 +108,19 @@ def _head(expansion: Expansion) -> Packed:
             "macros": _macros(expansion)}
 
 
-def _labels(expansion: Expansion) -> Packed:
-    places, values = expansion.places, expansion.values
+def _ordered(expansion: Expansion, names: list[str]) -> list[str]:
+    """By file and row; the very list where it is in that order already. Of one line, in any order."""
+    places = expansion.places
+    keys = [places[name] & KEY for name in names]
+    return names if keys == sorted(keys) else [name for _, name in sorted(zip(keys, names, strict=True))]
+
+
+def _labels(expansion: Expansion, names: list[str]) -> Packed:
+    """``names`` are in order."""
+    values = expansion.values
     # Labels that stand for a number instead of a place.
-    numbers = getattr(expansion._machine, "static", ())
-    named = sorted([(place & KEY, name, place >> 40) for name, place in places.items()
-                    if ":" not in name and name in values])
+    numbers: Container[str] = getattr(expansion._machine, "static", ())
+    where = list(map(expansion.places.__getitem__, names))
     calls: dict[int, int] = {0: 0}
     chain: list[tuple[int, int]] = [(0, 0)]
 
@@ -119,17 +135,24 @@ def _labels(expansion: Expansion) -> Packed:
             chain.append((calls.get(caller, 0), place & KEY))
         return calls[waiting[0] if waiting else call]
 
-    address = expansion.address
+    made = list(map(values.__getitem__, names))
+    if made and (max(made) >> REGION or min(made) < 0):
+        address = expansion.address
+        made = [-1 if (value := address(one)) is None else value for one in made]
     return {
-        "names": "\n".join([name for _, name, _ in named]),
-        "values": array("q", [-1 if (value := address(values[name])) is None else value
-                              for _, name, _ in named]).tobytes(),
+        "values": array("q", made).tobytes(),
         "labels": {
-            "keys": array("Q", [key for key, _, _ in named]).tobytes(),
-            "calls": array("I", [number(call) if call else 0 for _, _, call in named]).tobytes(),
-            "numbers": bytes([name in numbers for _, name, _ in named]),
+            "keys": array("Q", [place & KEY for place in where]).tobytes(),
+            "calls": array("I", [
+                calls[call] if (call := place >> 40) in calls else number(call) for place in where]).tobytes(),
+            "numbers": bytes(map(numbers.__contains__, names)),
             "callers": array("I", [caller for caller, _ in chain]).tobytes(),
             "called": array("Q", [key for _, key in chain]).tobytes()}}
+
+
+def _named(expansion: Expansion) -> list[str]:
+    values = expansion.values
+    return [name for name in expansion.places if ":" not in name and name in values]
 
 
 def _file(expansion: Expansion, file: int, marks: Mapping[int, Sequence[tuple[int, int]]],
