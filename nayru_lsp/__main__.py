@@ -505,6 +505,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
         rows.append(("configuration", "wrong", str(error)))
     rows.append(("nayru", "ok", f"{version()}, Python {platform.python_version()}, {platform.platform(terse=True)}"))
     rows.append(("log", "ok", where.log_file))
+    rows.append(("cache", "ok", where.cache_folder))
     rows.append(("data", "ok", user.samples.folder or where.data_folder))
     plugins = load_plugins(where, user)
     for record in plugins.table():

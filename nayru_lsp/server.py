@@ -35,7 +35,7 @@ from nayru_lsp.features.definition import definition
 from nayru_lsp.features.diagnostics import diagnostics
 from nayru_lsp.features.document_symbol import document_symbol
 from nayru_lsp.features.hover import hover
-from nayru_lsp.files import Fence, is_below, normal
+from nayru_lsp.files import SOURCE_SUFFIXES, Fence, is_below, normal
 from nayru_lsp.plugins import Plugins
 from nayru_lsp.schedule import Schedule
 from nayru_lsp.server_assist import Assist
@@ -51,6 +51,8 @@ CHECK_DELAY = 0.015             # seconds of quiet before own checks; a key's di
 CHECK_ON_LOOP = 0.020           # a check that took longer than this last time runs in a thread
 SMALL_FILE = 50_000             # characters; the first check of a larger file runs in a thread
 PLUGIN_DEADLINE = 0.25          # seconds that plugins may take for a request
+# What sources read besides each other: graphics, music, tables, base images.
+BINARIES = "**/*.{bin,dat,gfx,chr,pal,map,tpl,mw3,lz,lz2,lz5,rle,brr,spc,nspc,sfc,smc,rom}"
 PROJECT_PAUSE = 0.1             # seconds of quiet before open documents are checked again after the project moved
 COMMANDS = ("nayru.generate", "nayru.accepted", "nayru.samples.list", "nayru.samples.show", "nayru.samples.delete",
             "nayru.restart")
@@ -169,7 +171,7 @@ class Nayru:
         wanted = []
         if self.session.client.watched_files:
             watchers = [types.FileSystemWatcher(glob_pattern=pattern) for pattern in (
-                "**/*.{asm,s,inc,a65,65s,65c,i65,asr,mac}", "**/*.{sym,mlb}", f"**/{PROJECT_FILE}")]
+                "**/*.{asm,s,inc,a65,65s,65c,i65,asr,mac}", BINARIES, "**/*.{sym,mlb}", f"**/{PROJECT_FILE}")]
             wanted.append(types.Registration(
                 id="nayru-watch", method=types.WORKSPACE_DID_CHANGE_WATCHED_FILES,
                 register_options=types.DidChangeWatchedFilesRegistrationOptions(watchers=watchers)))
@@ -279,10 +281,16 @@ class Nayru:
         self.symbols.look()
         if any(path.endswith("/" + PROJECT_FILE) for path in paths):
             self._configure()
-        sources = [path for path in paths if not path.endswith((f"/{PROJECT_FILE}", ".sym", ".mlb"))
-                   and path not in self.session.documents]
+        others = [path for path in paths if not path.endswith((f"/{PROJECT_FILE}", ".sym", ".mlb"))
+                  and path not in self.session.documents]
+        known = self.session.project.files
+        sources = [path for path in others if path.lower().endswith(SOURCE_SUFFIXES) or path in known]
         if sources:
             self.schedule.start(self.index.read(sources))
+        binaries = set(others) - set(sources)
+        if binaries:
+            self.session.outdate(binaries)
+            self.expansions.moved(binaries)
 
     # --- documents ---------------------------------------------------------------------------------------------
 

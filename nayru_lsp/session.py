@@ -130,7 +130,7 @@ class Session:
 
     def put(self, parsed: ParsedFile) -> None:
         self.project = self.project.with_file(parsed)
-        self._outdate([parsed.path])
+        self.outdate([parsed.path])
         self._moved(text=True)
 
     def adopt(self, files: Iterable[ParsedFile]) -> None:
@@ -140,14 +140,14 @@ class Session:
             parsed.path in known and known[parsed.path].text == parsed.text
             and known[parsed.path].dialect is parsed.dialect)]
         self.project = self.project.with_files(taken)
-        self._outdate([parsed.path for parsed in taken])
+        self.outdate([parsed.path for parsed in taken])
         self._moved(text=True)
 
     def drop(self, path: str) -> None:
         """The file is gone from the disk."""
         if path not in self.documents:
             self.project = self.project.without_file(path)
-            self._outdate([path])
+            self.outdate([path])
             self._moved(text=True)
 
     def add_blobs(self, paths: Iterable[str]) -> None:
@@ -187,12 +187,13 @@ class Session:
         self.symbols = symbols
         self._snapshot = None
 
-    def _outdate(self, paths: Iterable[str]) -> None:
-        """These files have other texts now."""
+    def outdate(self, paths: Iterable[str]) -> None:
+        """These files are other ones now."""
         for root, expanded in self.expanded.items():
             touched = [path for path in paths if path not in expanded.moved and expanded.reads(path)]
             if touched:
                 self.expanded[root] = expanded.with_moved(touched)
+                self._snapshot = None
 
     def set_client(self, client: Client, encoding: str) -> None:
         self.client, self.encoding = client, encoding

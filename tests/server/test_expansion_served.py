@@ -230,6 +230,17 @@ async def test_one_that_takes_too_long_is_given_up(vscode: Editor) -> None:
     assert "this line" not in await hover(vscode, "main.asm", 7, 5)
 
 
+async def test_a_binary_file_that_changes(vscode: Editor) -> None:
+    vscode.write("table.bin", b"\0" * 16)
+    main = MAIN.replace("Main:\n", '    incbin "table.bin"\nMain:\n')
+    await opened(vscode, main)
+    await hovered(vscode, 6, 10, "$80:8011")
+    vscode.write("table.bin", b"\0" * 32)
+    vscode.client.workspace_did_change_watched_files(types.DidChangeWatchedFilesParams(
+        changes=[types.FileEvent(uri=vscode.uri("table.bin"), type=types.FileChangeType.Changed)]))
+    await hovered(vscode, 6, 10, "$80:8021")
+
+
 async def test_there_at_once_the_next_time(vscode: Editor) -> None:
     """What was found is on the disk after a while; a server that could not execute anything has it from there."""
     await opened(vscode)
