@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
@@ -363,3 +364,14 @@ def test_repairs(text: str, repaired: str | None) -> None:
             new = new.replace(span, replacement)
         results.append(str(new))
     assert results[:1] == ([repaired] if repaired is not None else [])
+
+
+def test_thousands_of_names_that_nothing_defines() -> None:
+    """What was meant is looked up, not compared with every name there is."""
+    made = "".join(f"Label_number_{number}:\n" for number in range(20_000))
+    used = "".join(f"    JMP Labels_number_{number}\n" for number in range(5_000))
+    file = parse_text("/ws/main.asm", SourceText.of("org $008000\n" + made + used))
+    begun = time.process_time()
+    found = check_file(Project().with_files([file]), file)
+    assert len(found) == 5_000 and "did you mean Label_number_0?" in found[0].message
+    assert time.process_time() - begun < 20     # comparing each with each took minutes

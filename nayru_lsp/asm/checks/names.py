@@ -3,10 +3,10 @@ file not found."""
 
 from __future__ import annotations
 
+import string
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from nayru_lsp.asm.checks.instructions import one_edit
 from nayru_lsp.asm.expanded import Expanded
 from nayru_lsp.asm.file import ParsedBlock
 from nayru_lsp.asm.problem import Fix, Problem, Severity
@@ -15,6 +15,9 @@ from nayru_lsp.asm.symbols import BlockIndex, Reference
 from nayru_lsp.asm.syntax import MacroCall
 from nayru_lsp.asm.words import BUILT_IN_DEFINES, PRINT_WORDS
 
+MOST_NEAR = 300         # names that others are sought for
+LONGEST_NEAR = 100      # characters of one
+_LETTERS = string.ascii_letters + string.digits + "_."
 _LOOKED_UP = frozenset({"label", "sub label", "macro", "struct", "define"})
 
 
@@ -124,14 +127,27 @@ def _no_label(project: Project, file: ParsedFile, reference: Reference) -> Probl
 
 
 def _near(project: Project, name: str) -> tuple[str, ...]:
-    """At most three labels one letter away; remembered as long as the project's names are the same."""
-    known = project.epoch.near.get(name)
+    """At most three labels one letter away; remembered as long as the project's names are the same. Where thousands of
+    names are missing, it is a file that is, and only the first are told."""
+    near = project.epoch.near
+    known = near.get(name)
     if known is None:
-        size = len(name)
-        known = tuple(islice((other for other in project.names()
-                              if -2 < len(other) - size < 2 and other[0] not in "!%" and one_edit(name, other)), 3))
-        project.epoch.near[name] = known
+        if len(near) >= MOST_NEAR or len(name) > LONGEST_NEAR:
+            return ()
+        known = near[name] = tuple(islice(dict.fromkeys(filter(project.defined, _one_letter_away(name))), 3))
     return known
+
+
+def _one_letter_away(name: str) -> Iterator[str]:
+    """A letter changed, added, left out, or two neighbours swapped."""
+    for at in range(len(name)):
+        yield name[:at] + name[at + 1:]
+        yield name[:at] + name[at:at + 2][::-1] + name[at + 2:]
+        for letter in _LETTERS:
+            yield name[:at] + letter + name[at + 1:]
+    for at in range(len(name) + 1):
+        for letter in _LETTERS:
+            yield name[:at] + letter + name[at:]
 
 
 def _given(project: Project, file: ParsedFile, name: str) -> bool:
