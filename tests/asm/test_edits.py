@@ -30,7 +30,7 @@ EDITS = int(os.environ.get("NAYRU_EDITS", "0"))
 SEED = int(os.environ.get("NAYRU_SEED", "1"))
 PARTS = 8
 EDITS_EACH = 20         # of one example, at most
-SLOWEST = 1.0           # seconds of one edit
+SLOWEST = 5.0           # seconds of one edit; what a long run took at most is printed
 LIMITS = Limits(loops=300, lines=20_000, depth=40, text=2_000, output=0x20000)     # a border is kept of every frame
 MAIN, INC, MORE, BINARY = "/main.asm", "/inc.asm", "/more.asm", "/data.bin"
 PATHS = (MAIN, INC, MORE)
@@ -304,6 +304,21 @@ def program(main: str, inc: str = "", modern: bool = False, border: int = 2, ima
             more: str = "") -> dict[str, Any]:
     return {"main": tuple(main.split("\n")), "inc": tuple(inc.split("\n")), "more": tuple(more.split("\n")),
             "modern": modern, "border": border, "image": image}
+
+
+TOP: Edit = ("lines", MAIN, 0, 0)
+FOUND: list[tuple[dict[str, Any], list[Edit]]] = [       # by long runs, made small
+    (program("\n" * 18 + "    dl +,-\nfor k = 0..3\nR!k:\n    beq +\n+   bra R!k\nendfor"),
+     [(*TOP, ("",)), (*TOP, ("-",)), (*TOP, ("    nop",)), (*TOP, ("",))]),
+    (program("\n" * 19 + "\0"), [(*TOP, ("",)), (*TOP, ("    nop",)), (*TOP, ("",)), (*TOP, ("",))]),
+    (program("\n" * 19 + "%mac(2)"),
+     [(*TOP, ("",)), ("paste", MAIN, 0, 6, MAIN, 0), (*TOP, ("",)), (*TOP, ("",))]),
+]
+
+
+@pytest.mark.parametrize("number", range(len(FOUND)))
+def test_what_was_wrong_once(number: int) -> None:
+    check(*FOUND[number])
 
 
 @pytest.mark.parametrize("part", range(PARTS))
