@@ -1,8 +1,8 @@
 """``make bench``: the budgets of speed and memory, measured on this machine in one run.
 
 Where there is a peer the figure is a ratio (our time over a bare call's, our index over one scan with `re`); absolute
-times are this machine's. ``ARGS="--only keys"`` runs a part: start, keys, judge, backend, samples,
-index, execution.
+times are this machine's. ``ARGS="--only keys"`` runs a part: start, keys, large, judge, backend,
+samples, index, execution.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from nayru_lsp.plugins import Plugins
 from nayru_lsp.samples import Sample, SampleStore
 from nayru_lsp.snapshot import Client, Snapshot
 from tests.bench.execution import execution
+from tests.bench.large import large
 from tests.kit import find_part
 from tests.server.editor import Editor
 
@@ -316,13 +317,17 @@ async def index(folder: Path) -> list[Row]:
     return rows
 
 
+async def with_many_lines(folder: Path) -> list[Row]:
+    return await large(folder, program, resident)
+
+
 async def executed(folder: Path) -> list[Row]:
     return execution(folder, {lines: [program(20_000, seed) for seed in range(lines // 20_000)]
                             for lines in (20_000, 100_000, 400_000)})
 
 
 PARTS: dict[str, Callable[[Path], Awaitable[list[Row]]]] = {
-    "start": start, "keys": keys, "judge": judge, "backend": backend, "samples": samples,
+    "start": start, "keys": keys, "large": with_many_lines, "judge": judge, "backend": backend, "samples": samples,
     "index": index, "execution": executed}
 
 
