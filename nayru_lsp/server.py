@@ -77,7 +77,7 @@ class Nayru:
         self.expansions = Expansions(self)
         self.symbols = SymbolFiles(self)
         self._told: set[str] = set()            # sentences shown to the user; each once
-        self._check_cost: dict[str, float] = {}
+        self._check_cost: dict[str, tuple[float, object]] = {}      # of the last check, with the names of then
         self._status: dict[str, Any] = {}       # as last sent
         self._state = ("starting", "", 0)
         self._model = ""
@@ -374,12 +374,13 @@ class Nayru:
         self.symbols.look()
         start = time.perf_counter()
         checks, judges = tuple(self.plugins.checks.values()), session.snapshot().judges(path)
-        cost = self._check_cost.get(path)
-        if cost < CHECK_ON_LOOP if cost is not None else file.text.length < SMALL_FILE:
+        # Where names came or went, all that is unknown is looked at anew, and what it cost before tells nothing.
+        cost, names = self._check_cost.get(path, (0.0, None))
+        if file.text.length < SMALL_FILE if names is not project.epoch else cost < CHECK_ON_LOOP:
             problems = check_file(project, file, checks, judges)
         else:
             problems = await asyncio.to_thread(check_file, project, file, checks, judges)
-        self._check_cost[path] = time.perf_counter() - start
+        self._check_cost[path] = time.perf_counter() - start, project.epoch
         if session.project.files.get(path) is file:     # else a newer check is on its way
             session.problems.own[path] = problems
             self.publish(path)

@@ -158,7 +158,8 @@ def test_fifty_lines_in_a_large_file_are_judged_quickly() -> None:
         begun = time.process_time()
         judge(project, file, Span(at, at), fifty)
         times.append(1000 * (time.process_time() - begun))
-    assert sorted(times)[len(times) // 2] < 15, times      # generous: the bench has the real bound
+    # 6 ms on a quiet machine, and the bench has the real bound; whatever looks at the whole file takes longer.
+    assert sorted(times)[len(times) // 2] < 60, times
 
 
 # --- plugins ---------------------------------------------------------------------------------------------------
