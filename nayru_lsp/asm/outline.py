@@ -129,7 +129,7 @@ def _form(code: str, dialect: Dialect) -> _Entry:
         if value is not None:
             return _Form(_words(code), _VALUE, intern(value))
         if define is not None:
-            return _Form(_words(code), _DEFINE, intern("!" + define), text)
+            return _Form(_words(code), _DEFINE, intern("!" + define), text.rstrip(" \t\r\n\f\v"))
         rest = after or after_sub or after_declared or after_sign
         words = _plain(rest) if rest else ()
         if words is not None:
