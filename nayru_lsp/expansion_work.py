@@ -128,8 +128,6 @@ class Service:
         root = self._roots[path]
         held = self._held.pop(path, None) or _Held(root)    # only what ends well is kept: half an execution is none
         self._until = time.monotonic() + self._seconds
-        if root.base_image in held.paths:
-            held.live = None
         try:
             if held.live is None:
                 held.stored, held.digests, held.contents = None, {}, {}

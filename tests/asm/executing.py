@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from nayru_lsp.asm.expand import Expansion, Limits, run
 from nayru_lsp.asm.project import Root
 from nayru_lsp.asm.syntax import Dialect
@@ -25,3 +27,46 @@ def ours(expansion: Expansion) -> dict[int, int]:
         assert write.rom is not None, write
         out.update(enumerate(write.data, write.rom))
     return out
+
+
+# --- images with freespace ---------------------------------------------------------------------------------------
+
+def image(size: int = 0x80000, **patches: bytes) -> bytes:
+    """``size`` zeros, with bytes at ``x80000=`` offsets."""
+    out = bytearray(size)
+    for at, data in patches.items():
+        out[int(at[1:], 16):int(at[1:], 16) + len(data)] = data
+    return bytes(out)
+
+
+def block(contents: bytes) -> bytes:
+    stated = len(contents) - 1
+    return (b"STAR" + stated.to_bytes(2, "little") + (stated ^ 0xFFFF).to_bytes(2, "little")) + contents
+
+
+def used_up(rng: random.Random) -> bytearray:
+    """An image in which something lies here and there, blocks with tags too."""
+    base = bytearray(rng.choice((0x80000, 0x100000, 0x180000, 0x400000)))
+    for _ in range(rng.randrange(10)):
+        at, size = rng.randrange(len(base) - 0x8000), rng.choice((3, 300, 0x7000))
+        base[at:at + size] = bytes([rng.choice((1, 0xFF))]) * size
+    for _ in range(rng.randrange(6)):
+        at = rng.choice((0x80000 + rng.randrange(0x100), rng.randrange(len(base) - 0x8000) | 0x7FF4))
+        base[at:at + 8] = block(bytes(rng.choice((1, 6, 0x3000))))[:8]
+    return base
+
+
+# What programs made of random lines begin with: the counter of their loops, and macros.
+HEAD = """lorom
+!i = 0
+macro mac(a)
+    lda #<a>
+?loop: bne ?loop
+    bra ?+
+?+
+endmacro
+macro two(a)
+    jsl <a>
+<a>_made:
+endmacro
+"""

@@ -25,6 +25,7 @@ from nayru_lsp.asm.live import Live
 from nayru_lsp.asm.mapping import SA1_BANKS, MappingMode, to_rom
 from nayru_lsp.asm.project import Root
 from nayru_lsp.asm.syntax import Dialect
+from tests.asm.executing import HEAD
 
 EDITS = int(os.environ.get("NAYRU_EDITS", "0"))
 SEED = int(os.environ.get("NAYRU_SEED", "1"))
@@ -92,19 +93,7 @@ RARE = [        # most of these end a program or tear it apart
     "if L{n} > {m}", "unknown word", "endfor", "endwhile", "pullpc", "prot L{n}", "    db datasize(L{n})",
     "base L{m}", "org L{m}", "org C{n}",
 ]
-HEAD = """lorom
-!i = 0
-macro mac(a)
-    lda #<a>
-?loop: bne ?loop
-    bra ?+
-?+
-endmacro
-macro two(a)
-    jsl <a>
-<a>_made:
-endmacro
-macro any(a,...)
+MORE_MACROS = HEAD + """macro any(a,...)
     db <a>,<...[0]>,sizeof(...)
 endmacro
 macro files()
@@ -226,7 +215,7 @@ class Editing:
 
     def __init__(self, program: dict[str, Any]) -> None:
         self.texts: dict[str, bytes] = {
-            MAIN: ("\n".join([HEAD, *program["main"]]) + "\n").encode(),
+            MAIN: ("\n".join([MORE_MACROS, *program["main"]]) + "\n").encode(),
             INC: "\n".join(program["inc"]).encode(), MORE: "\n".join(program["more"]).encode(), BINARY: b"1=2\n34"}
         self.past = [dict(self.texts)]
         self.root = Root(MAIN, Dialect.ASAR_2 if program["modern"] else Dialect.ASAR_1)

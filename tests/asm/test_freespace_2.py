@@ -14,23 +14,11 @@ from nayru_lsp.asm.mapping import SA1_BANKS, MappingMode
 from nayru_lsp.asm.project import Root
 from nayru_lsp.asm.syntax import Dialect
 from tests import oracle
+from tests.asm.executing import block, image, used_up
 from tests.comparison import compare_bytes, compare_labels, errors_of, row_of
 
 MAIN = "/main.asm"
 ROOT = Root(MAIN, Dialect.ASAR_2)
-
-
-def image(size: int = 0x80000, **patches: bytes) -> bytes:
-    """``size`` zeros, with bytes at ``x80000=`` offsets."""
-    out = bytearray(size)
-    for at, data in patches.items():
-        out[int(at[1:], 16):int(at[1:], 16) + len(data)] = data
-    return bytes(out)
-
-
-def block(contents: bytes) -> bytes:
-    stated = len(contents) - 1
-    return (b"STAR" + stated.to_bytes(2, "little") + (stated ^ 0xFFFF).to_bytes(2, "little")) + contents
 
 
 def expand(text: str, base: bytes) -> Expansion:
@@ -326,13 +314,7 @@ def test_any_number_of_blocks() -> None:
 @pytest.mark.parametrize("seed", range(30))
 def test_generated_patches(seed: int) -> None:
     rng = random.Random(seed)
-    base = bytearray(rng.choice((0x80000, 0x100000, 0x180000, 0x400000)))
-    for _ in range(rng.randrange(10)):
-        at, size = rng.randrange(len(base) - 0x8000), rng.choice((3, 300, 0x7000))
-        base[at:at + size] = bytes([rng.choice((1, 0xFF))]) * size
-    for _ in range(rng.randrange(6)):
-        at = rng.choice((0x80000 + rng.randrange(0x100), rng.randrange(len(base) - 0x8000) | 0x7FF4))
-        base[at:at + 8] = block(bytes(rng.choice((1, 6, 0x3000))))[:8]
+    base = used_up(rng)
     names = ["First", "Second", "Third", "Fourth"][:rng.randrange(1, 5)]
     lines = [rng.choice(("", "sa1rom", "exlorom", "sa1rom 1,0,3,2"))]
     for number, name in enumerate(names):

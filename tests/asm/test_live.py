@@ -14,6 +14,7 @@ from nayru_lsp.asm.live import Live
 from nayru_lsp.asm.packing import Packer, pack
 from nayru_lsp.asm.project import Root
 from nayru_lsp.asm.syntax import Dialect
+from tests.asm.executing import HEAD
 
 LINES = [
     "", "    nop", "    lda #$12", "    lda.w #$1234 ; twelve", "L{n}:", ".sub{n}", "    bra L{n}", "    jmp L{m}",
@@ -28,20 +29,6 @@ LINES = [
     "base off", 'undef "d{n}"',
 ]
 LIMITS = Limits(loops=500, lines=40_000, text=2_000)
-HEAD = """lorom
-!i = 0
-macro mac(a)
-    lda #<a>
-?loop: bne ?loop
-    bra ?+
-?+
-endmacro
-macro two(a)
-    jsl <a>
-<a>_made:
-endmacro
-org $008000
-"""
 
 LABELS = {"names", "labels", "values"}      # those of one line are in any order
 
@@ -96,7 +83,7 @@ def test_edits_equal_a_fresh_execution(seed: int, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("nayru_lsp.asm.following.BORDER", 6)
     rng = random.Random(seed)
     body = [line(rng) for _ in range(rng.randrange(20, 90))]
-    texts = {"/main.asm": HEAD + "\n".join(body) + "\n",
+    texts = {"/main.asm": HEAD + "org $008000\n" + "\n".join(body) + "\n",
              "/inc.asm": "\n".join(line(rng) for _ in range(rng.randrange(3, 30))).replace("incsrc", ";")}
     root = Root("/main.asm", Dialect.ASAR_1)
     live = Live(root, lambda path: texts[path].encode() if path in texts else None, limits=LIMITS)
