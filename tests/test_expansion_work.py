@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nayru_lsp.asm.expanded import FILE, Expanded
+from nayru_lsp.asm.expanded import FILE, LABELS, Expanded
 from nayru_lsp.asm.project import Root
 from nayru_lsp.asm.text import SourceText
 from nayru_lsp.expansion_work import Service
@@ -53,7 +53,7 @@ def end_of(sections: dict[str, Any], digests: dict[str, bytes]) -> int | None:
 def test_only_what_is_another_now_is_told(started: Callable[[], Service], folder: Path) -> None:
     service, path = started(), f"{folder.as_posix()}/main.asm"
     number, sections, digests, _ = ask(service, folder, 0, "main.asm")
-    assert {"head", "names", "labels", "values", "defines", FILE + path} == sections.keys()
+    assert {"head", f"{LABELS}0", f"{LABELS}1", "calls", "defines", FILE + path} == sections.keys()
     first = Expanded(sections, digests=digests)
     assert end_of(sections, digests) == 0x808006 and first.address(path, 4) == 0x808001
     assert ask(service, folder, number, "main.asm")[1] == {}
@@ -66,11 +66,11 @@ def test_only_what_is_another_now_is_told(started: Callable[[], Service], folder
     assert found.line_bytes(path, 4) == b"\xa9\x06" and first.line_bytes(path, 4) == b"\xa9\x05"
     service.edit(path, MAIN.replace("    LDA", "    NOP\n    LDA"))
     last, sections, digests, _ = ask(service, folder, newer, "main.asm")
-    assert "names" not in sections and {"labels", "values"} <= sections.keys() and last != newer
+    assert {f"{LABELS}0", FILE + path} == sections.keys() and last != newer
     found = found.followed(sections, [path], {path: SourceText.of("x")}, digests, named=True)
     assert found.label("End") == (("End", 0x808007, path, 7, ())) and found.define_at(path, 5, "step") == "5"
     # Who lost what it was told is told all of it.
-    assert "names" in ask(service, folder, 0, "main.asm")[1]
+    assert f"{LABELS}0" in ask(service, folder, 0, "main.asm")[1]
 
 
 def test_kept_on_disk(started: Callable[..., Service], folder: Path) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from enum import Enum
 from functools import cached_property
 from hashlib import blake2b
-from itertools import islice
+from itertools import chain, islice
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from nayru_lsp.asm.expansion import Made
@@ -22,6 +23,7 @@ from nayru_lsp.asm.text import SourceText, Span
 Packed = dict[str, Any]
 
 FILE = "file:"          # sections that begin so are of the lines of one file
+LABELS = "labels:"      # these are of the labels that one brought; its number follows
 TURNS = 20_000          # of a loop that are looked at
 BYTES = 32              # kept of one line
 _ROW = 0xFFFFFF
@@ -58,16 +60,20 @@ def digest(text: str) -> bytes:
 
 
 class _Labels:
-    """The sections of labels; what is derived from them is made when it is asked for first."""
+    """The section of the labels that one file brought, in the order of the files and rows that they are written in.
+    ``before``: the section that it had until now."""
 
-    def __init__(self, sections: Packed) -> None:
-        labels = sections["labels"]
-        self.keys = _column("Q", labels["keys"])
-        self.calls = _column("I", labels["calls"])
-        self.callers = _column("I", labels["callers"])
-        self.called = _column("Q", labels["called"])
-        self.numbers: bytes = labels["numbers"]
-        self.text: str = sections["names"]
+    def __init__(self, section: Packed, before: _Labels | None) -> None:
+        self.keys = _column("Q", section["keys"])
+        self.calls = _column("I", section["calls"])
+        self.numbers: bytes = section["numbers"]
+        self.values: bytes = section["values"]
+        self.value = _column("q", self.values)
+        self.section = section
+        self.text: str = section["names"]
+        if before is not None and before.text == self.text:     # what was derived from them holds
+            self.text = before.text
+            vars(self).update({name: value for name, value in vars(before).items() if name in ("names", "index")})
 
     @cached_property
     def names(self) -> list[str]:
@@ -130,11 +136,21 @@ class _Tables:
         self.digests = digests
         self.checked: dict[str, tuple[SourceText, bool]] = {} if before is None else before.checked
 
-        def still(*names: str) -> bool:
-            return before is not None and all(sections[name] is before.sections.get(name) for name in names)
+        def still(name: str) -> bool:
+            return before is not None and sections[name] is before.sections.get(name)
 
-        self.labels: _Labels = before.labels if before is not None and still("names", "labels") else _Labels(sections)
-        self.values = _column("q", sections["values"])
+        self.callers = _column("I", sections["calls"]["callers"])
+        self.called = _column("Q", sections["calls"]["places"])
+        self.labels: dict[int, _Labels] = {}
+        self.written: dict[int, list[_Labels]] = {}     # file -> the sections of labels that are written in it
+        for name, section in sections.items():
+            if name.startswith(LABELS):
+                number = int(name[len(LABELS):])
+                was = None if before is None else before.labels.get(number)
+                labels = was if was is not None and was.section is section else _Labels(section, was)
+                self.labels[number] = labels
+                for file in section["files"]:
+                    self.written.setdefault(file, []).append(labels)
         self.defines: _Defines | None = before.defines if before is not None and still("defines") else (
             None if sections["defines"] is None else _Defines(sections["defines"]))
         self.lines: dict[str, _Lines] = {}
@@ -225,57 +241,61 @@ class Expanded:
 
     # --- labels ------------------------------------------------------------------------------------------------------
 
-    def names(self) -> Sequence[str]:
+    def names(self) -> Iterator[str]:
         """The names of all labels, without order."""
-        return self._tables.labels.names
+        return chain.from_iterable([labels.names for labels in self._tables.labels.values()])
 
     def label(self, name: str, namespace: str = "") -> Made | None:
         """A label by its full name; with a namespace the one inside it first, as Asar looks it up."""
-        index = self._tables.labels.index
-        at = index.get(f"{namespace}_{name}") if namespace else None
-        if at is None:
-            at = index.get(name)
-        return None if at is None else self._made(at)
+        found = self._found(f"{namespace}_{name}") if namespace else None
+        found = found or self._found(name)
+        return None if found is None else self._made(*found)
+
+    def _found(self, name: str) -> tuple[_Labels, int] | None:
+        """Its section and its number there."""
+        for labels in self._tables.labels.values():
+            if (at := labels.index.get(name)) is not None:
+                return labels, at
+        return None
 
     def is_number(self, made: Made) -> bool:
         """Was it set (``Name = value``), so that it need not be a place?"""
-        labels = self._tables.labels
-        at = labels.index.get(made.name)
-        return at is not None and bool(labels.numbers[at])
+        found = self._found(made.name)
+        return found is not None and bool(found[0].numbers[found[1]])
 
     def labels_of(self, value: int) -> tuple[Made, ...]:
         """The labels that have this value, those that are set to it too, in the order of files and rows."""
         if not self.placed:
             return ()
-        data = self._tables.sections["values"]
-        wanted, found, at = array("q", [value]).tobytes(), [], -1
-        while (at := data.find(wanted, at + 1)) >= 0:
-            if at % 8 == 0:
-                found.append(self._made(at // 8))
-        return tuple(found)
+        wanted, found = array("q", [value]).tobytes(), []
+        for labels in self._tables.labels.values():
+            at = -1
+            while (at := labels.values.find(wanted, at + 1)) >= 0:
+                if at % 8 == 0:
+                    found.append((labels.keys[at // 8], self._made(labels, at // 8)))
+        return tuple([made for _, made in sorted(found, key=itemgetter(0))])
 
     def places(self, path: str, row: int) -> tuple[Made, ...]:
         """The labels that were made at a line."""
-        low, high = self._labels_at(path, row)
-        return tuple(sorted(map(self._made, range(low, high)), key=lambda made: (made.calls, made.name)))
+        return tuple(sorted([self._made(labels, at) for labels, at in self._labels_at(path, row)],
+                            key=lambda made: (made.calls, made.name)))
 
-    def _labels_at(self, path: str, row: int) -> tuple[int, int]:
-        number = self._tables.number.get(path)
-        if number is None:
-            return 0, 0
-        key = number << 24 | row
-        keys = self._tables.labels.keys
-        return bisect_left(keys, key), bisect_right(keys, key)
+    def _labels_at(self, path: str, row: int) -> Iterator[tuple[_Labels, int]]:
+        file = self._tables.number.get(path, -1)
+        key = file << 24 | row
+        for labels in self._tables.written.get(file, ()):
+            for at in range(bisect_left(labels.keys, key), bisect_right(labels.keys, key)):
+                yield labels, at
 
-    def _made(self, at: int) -> Made:
-        labels = self._tables.labels
-        key, call, value = labels.keys[at], labels.calls[at], self._tables.values[at]
+    def _made(self, labels: _Labels, at: int) -> Made:
+        tables = self._tables
+        call, value = labels.calls[at], labels.value[at]
         calls = []
         while call:
-            calls.append(self._where(labels.called[call]))
-            call = labels.callers[call]
+            calls.append(self._where(tables.called[call]))
+            call = tables.callers[call]
         known = value >= 0 and (self.placed or labels.numbers[at])
-        return Made(labels.names[at], value if known else None, *self._where(key), tuple(reversed(calls)))
+        return Made(labels.names[at], value if known else None, *self._where(labels.keys[at]), tuple(reversed(calls)))
 
     def _where(self, key: int) -> tuple[str, int]:
         return self._tables.files[key >> 24], key & _ROW
@@ -299,9 +319,8 @@ class Expanded:
         if line is not None:
             found = line[0].at[line[1]]
             return None if found < 0 else found
-        low, high = self._labels_at(path, row)
-        return next((value for label in range(low, high)
-                     if (value := self._tables.values[label]) >= 0 and not self._tables.labels.numbers[label]), None)
+        return next((value for labels, at in self._labels_at(path, row)
+                     if (value := labels.value[at]) >= 0 and not labels.numbers[at]), None)
 
     def line_bytes(self, path: str, row: int) -> bytes | None:
         """The bytes of a line that was written once, at most BYTES of them; `line_size` counts all."""

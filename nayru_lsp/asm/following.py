@@ -32,7 +32,7 @@ _NO_STATE = frozenset("""
     written place file_number pass_number final placing placed stopped free free_2 head head_used last_mark
     frames priority builtin segments found_border part parting passed before base saved
     follow borders old_index reason_log below settled sized reads moved evaluated_with earlier sought stood
-    relabeled redefined other_names ending serial renamed entered twice here known
+    relabeled redefined shifted ending serial renamed entered twice here known
     record shapes shared effects
 """.split())
 
@@ -95,8 +95,11 @@ class Following(Machine):
         self.ending: dict[str, Any] = {}        # the state at the end
         self.serial = itertools.count(FRESH)    # of `+` and `-` labels that a part makes: no name is there twice
         self.renamed: set[str] = set()          # labels that are meant by what was not executed again
-        # What was found is another than when `packing` looked: labels and places, assignments, the names of labels
-        self.relabeled = self.redefined = self.other_names = True
+        # What is another than when `packing` looked: labels with the places of then (None: there was none), files whose
+        # lines are further down, assignments
+        self.relabeled: dict[str, int | None] | None = None     # None: all of them may be
+        self.shifted: set[int] = set()
+        self.redefined = True
 
     def expansion(self, again: bool = False) -> Expansion:
         if not self.stopped:
@@ -112,7 +115,8 @@ class Following(Machine):
         self.twice: list[str] = []              # labels that were there already
         self.parting, self.base, self.saved = False, (), []
         self.borders, self.follow, self.old_index, self.found_border = [], {}, {}, -1
-        self.relabeled = self.redefined = self.other_names = True
+        self.relabeled, self.redefined = None, True
+        self.shifted.clear()
 
     def at_border(self, frame: Frame, index: int) -> bool:
         rows = self.follow.get(frame.file)
@@ -259,7 +263,7 @@ class Following(Machine):
         self.parting, self.below = True, None
         self.renamed, self.here = set(), set()
         self.before: dict[str, int | None] = {}
-        self.stood: dict[str, int] = {}
+        self.stood: dict[str, tuple[int, bool]] = {}        # place, and was it set to a number?
         self.passed = start.at[1]
         self.pass_to(tail[0].at[1] if tail else len(self.saved[1]))
         self.follow, self.old_index = {}, {}
@@ -277,7 +281,7 @@ class Following(Machine):
         for name in self.saved[1][self.passed:length]:
             if (place := self.now.pop(name, None)) is not None:
                 self.before[name] = self.labels.get(name)
-                self.stood[name] = place
+                self.stood[name] = place, name in self.static
         self.passed = max(self.passed, length)
 
     def end_part(self, start: Segment, tail: list[Segment], met: int) -> list[str]:
@@ -287,7 +291,6 @@ class Following(Machine):
         if stop is not None:
             self.join_signs(start, tail[met:])
         made: list[str] = self.label_log
-        self.relabeled |= any(self.now.get(name) != place for name, place in self.stood.items())
         lengths = self.lengths()
         self.base = ()
         self.parting = False

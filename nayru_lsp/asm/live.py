@@ -85,12 +85,13 @@ class Live:
         self._finished()
         return self.expansion
 
-    def fresh(self) -> tuple[bool, bool, bool]:
-        """Are labels or their places, are their names, are assignments to defines other ones than when this was asked
-        last?"""
+    def fresh(self) -> tuple[dict[str, int | None] | None, set[int], bool]:
+        """What is another than when this was asked last: the labels that have another value or place, are new or are
+        gone, with the places that they had (None: all may be other ones); the files of which lines are further down or
+        up; are assignments to defines other ones?"""
         machine = self._machine
-        found = machine.relabeled, machine.other_names, machine.redefined
-        machine.relabeled = machine.other_names = machine.redefined = False
+        found = machine.relabeled, machine.shifted, machine.redefined
+        machine.relabeled, machine.shifted, machine.redefined = {}, set(), False
         return found
 
     # --- one file ----------------------------------------------------------------------------------------------------
@@ -178,6 +179,7 @@ class Live:
         if affected < 0:
             return False
         if delta:
+            machine.shifted.add(file)
             self._shift(file, end, delta, concerned)
             self._shift_states(file, end, delta)
         for number in concerned:
@@ -201,7 +203,6 @@ class Live:
                 machine.pass_number and machine.ending["structs"] != machine.earlier):
             return False
         machine.moved |= changed
-        machine.relabeled |= bool(changed or delta)
         for name, value in machine.ending.items():
             setattr(machine, name, kept(value))
         machine.told()
@@ -323,17 +324,19 @@ class Live:
         if elsewhere and not (elsewhere.isdisjoint(made) and elsewhere.isdisjoint(before)):
             return None         # which of two is the label, and where that one is
         changed.update(machine.renamed)
+        other = {name: place for name, (place, number) in machine.stood.items()
+                 if machine.now.get(name) != place or (name in machine.static) is not number}
         for name, value in before.items():
             if name not in machine.now:
-                machine.other_names |= ":" not in name
                 machine.labels.pop(name, None)
-                changed.add(name)
-            elif machine.labels[name] != value:
-                changed.add(name)
-        for name in made:
-            if name not in before:
-                machine.other_names |= ":" not in name
-                changed.add(name)
+            elif machine.labels[name] == value:
+                continue
+            changed.add(name)
+            other[name] = machine.stood[name][0]
+        new = [name for name in made if name not in before]
+        changed.update(new)
+        if machine.relabeled is not None:
+            machine.relabeled = {**dict.fromkeys(new), **other, **machine.relabeled}
         return len(machine.segments) if met < 0 else len(machine.segments) - len(tail[met:])
 
     def _guesses_hold(self, changed: set[str]) -> bool:

@@ -99,7 +99,7 @@ class Names(State):
         if name in self.now:
             before = self.out.where(self.now[name])
             if ":" in name:     # the number of the call in it is Asar's own
-                raise self.drop("label_redefined", f"`?{name.split('_', 2)[2]}` is defined twice in one call")
+                raise self.drop("label_redefined", f"`?{name.split('_', 2)[-1]}` is defined twice in one call")
             raise self.drop("label_redefined", f"`{name}` is defined twice: also in "
                             f"{before[0].rpartition('/')[2]}, line {before[1] + 1}")
         self.now[name] = self.place

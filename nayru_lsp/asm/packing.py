@@ -1,8 +1,8 @@
 """An expansion as plain columns that cross from one process to another; `expanded` reads them.
 
 They are cut into *sections*, so that after an edit only those cross again that are other ones now: what is known of
-the whole (``head``), labels (``names``, ``labels``, ``values``), ``defines``, and one section for every file whose
-lines somebody wants to see.
+the whole (``head``), the labels that each file brought (``labels:`` and its number), the macro ``calls`` that they came
+through, ``defines``, and one section for every file whose lines somebody wants to see.
 
 Promises: plain data only (str, int, bytes, lists, tuples, dicts). Names that Asar makes itself (with ``:``) are left
 out.
@@ -14,10 +14,12 @@ import marshal
 from array import array
 from collections.abc import Collection, Container, Mapping, Sequence
 from hashlib import blake2b
+from itertools import accumulate, chain, pairwise
+from operator import sub
 from typing import Any
 
 from nayru_lsp.asm.compiled import Rows, row_size
-from nayru_lsp.asm.expanded import BYTES, FILE, GONE, TOO_LONG, Packed
+from nayru_lsp.asm.expanded import BYTES, FILE, GONE, LABELS, TOO_LONG, Packed
 from nayru_lsp.asm.expansion import REGION, Expansion, Part
 from nayru_lsp.asm.live import Live
 from nayru_lsp.asm.problem import Severity
@@ -34,11 +36,12 @@ HARMLESS = frozenset({"Elabel_not_found", "Erelative_branch_out_of_bounds", "Eas
 
 def pack(expansion: Expansion, given: Mapping[str, str] | None = None) -> Packed:
     """All sections, those of all files. ``given``: the defines that the root was started with."""
-    marks, skipped = expansion.define_marks, expansion.skipped
-    names = _ordered(expansion, _named(expansion))
-    return {"head": _head(expansion), "names": "\n".join(names), **_labels(expansion, names),
-            "defines": _defines(expansion, given or {}), **{
-                FILE + path: _file(expansion, number, marks, skipped) for number, path in enumerate(expansion.files)}}
+    calls = _Calls(expansion)
+    labels = {f"{LABELS}{file}": _labels(expansion, names, calls) for file, names in calls.by_file().items()}
+    lines = {FILE + path: _file(expansion, number, _pieces(expansion, number))
+             for number, path in enumerate(expansion.files)}
+    return {"head": _head(expansion), **labels, "calls": calls.packed(), "defines": _defines(expansion, given or {}),
+            **lines}
 
 
 class Packer:
@@ -47,40 +50,37 @@ class Packer:
     def __init__(self, live: Live) -> None:
         self._live = live
         self._given = dict(live.root.defines)
-        self._names: list[str] = []             # of labels, in order
-        self._told: dict[str, bytes] = {}       # section -> digest of what the reader has
-        self._files: dict[str, tuple[bytes, tuple[Part, ...]]] = {}    # what the section of a file was made of
+        self._names: dict[int, list[str]] = {}          # file -> the labels that it brought
+        self._among: dict[int, frozenset[int]] = {}     # and the files that they are written in
+        self._calls = _Calls(live.expansion)
+        self._told: dict[str, bytes] = {}               # section -> digest of what the reader has
+        self._files: dict[str, tuple[bytes, list[_Piece]]] = {}     # what the section of a file was made of
 
     def pack(self, paths: Collection[str], digests: Mapping[str, bytes], known: bool) -> Packed:
         """The sections that the reader does not have. ``paths``: files whose lines it wants; ``digests``: of the
         texts; ``known``: it still has what it was given before."""
         expansion = self._live.expansion
-        relabeled, other_names, redefined = self._live.fresh()
+        relabeled, shifted, redefined = self._live.fresh()
         if not known:
             self._told.clear()
         made: dict[str, Any] = {"head": _head(expansion)}
-        if relabeled or other_names or "names" not in self._told:
-            if other_names:
-                self._names = _named(expansion)
-            names = _ordered(expansion, self._names)
-            if other_names or names is not self._names or "names" not in self._told:
-                made["names"] = "\n".join(names)
-            self._names = names
-            made |= _labels(expansion, names)
+        for file in self._relabeled(relabeled, shifted):
+            labels = made[f"{LABELS}{file}"] = _labels(expansion, self._names.get(file, []), self._calls)
+            self._among[file] = frozenset(labels["files"])
+        if relabeled is None or relabeled or shifted or not known:
+            made["calls"] = self._calls.packed()
         if redefined or "defines" not in self._told:
             made["defines"] = _defines(expansion, self._given)
-            self._files.clear()
         numbers = {path: number for number, path in enumerate(expansion.files)}
-        marks, skipped = expansion.define_marks, expansion.skipped
         for path in paths:
             if path not in numbers:
                 continue
-            number = numbers[path]
-            parts = tuple([part for _, part in expansion.parts() if number in part.files])
-            source = digests.get(path, b""), parts
-            if FILE + path not in self._told or not _same(self._files.get(path), source):
-                made[FILE + path] = _file(expansion, number, marks, skipped)
-                self._files[path] = source
+            digest = digests.get(path, b"")
+            before, pieces = self._files.get(path, (b"", []))
+            now = _pieces(expansion, numbers[path], pieces)
+            if redefined or FILE + path not in self._told or before != digest or not _same(now, pieces):
+                made[FILE + path] = _file(expansion, numbers[path], now)
+            self._files[path] = digest, now
         for path in self._files.keys() - set(paths):
             del self._files[path]
             self._told.pop(FILE + path, None)
@@ -92,10 +92,34 @@ class Packer:
                 out[name] = section
         return out
 
+    def _relabeled(self, relabeled: Mapping[str, int | None] | None, shifted: set[int]) -> set[int]:
+        """The files of which labels are to be told."""
+        expansion = self._live.expansion
+        told = {int(name.removeprefix(LABELS)) for name in self._told if name.startswith(LABELS)}
+        if relabeled is None or self._calls.crowded:
+            self._calls = _Calls(expansion)
+            self._names = self._calls.by_file()
+            return told | self._names.keys()
+        files = {file for file, among in self._among.items() if not among.isdisjoint(shifted)}
+        gone: dict[int, set[str]] = {}
+        brought_by = self._calls.brought_by
+        for name, place in relabeled.items():
+            if ":" in name:
+                continue
+            now = expansion.places.get(name)
+            old, new = None if place is None else brought_by(place), None if now is None else brought_by(now)
+            if old != new and old is not None:
+                gone.setdefault(old, set()).add(name)
+            if old != new and new is not None:
+                self._names.setdefault(new, []).append(name)
+            files |= {one for one in (old, new) if one is not None}
+        for file, names in gone.items():
+            self._names[file] = [name for name in self._names[file] if name not in names]
+        return files | (self._names.keys() - told)
 
-def _same(one: tuple[bytes, tuple[Part, ...]] | None, other: tuple[bytes, tuple[Part, ...]]) -> bool:
-    return one is not None and one[0] == other[0] and len(one[1]) == len(other[1]) and all(
-        mine is theirs for mine, theirs in zip(one[1], other[1], strict=True))
+
+def _same(one: list[_Piece], other: list[_Piece]) -> bool:
+    return len(one) == len(other) and all(mine is theirs for mine, theirs in zip(one, other, strict=True))
 
 
 def _head(expansion: Expansion) -> Packed:
@@ -108,125 +132,217 @@ def _head(expansion: Expansion) -> Packed:
             "macros": _macros(expansion)}
 
 
-def _ordered(expansion: Expansion, names: list[str]) -> list[str]:
-    """By file and row; the very list where it is in that order already. Of one line, in any order."""
-    places = expansion.places
-    keys = [places[name] & KEY for name in names]
-    return names if keys == sorted(keys) else [name for _, name in sorted(zip(keys, names, strict=True))]
+class _Calls:
+    """The macro calls that labels came through, numbered as they are met: each by its caller and its place.
 
+    A file *brings* the labels that are written in it and those of the macros that it calls: few files are called by
+    all, and an edit of one that calls has its labels made anew."""
 
-def _labels(expansion: Expansion, names: list[str]) -> Packed:
-    """``names`` are in order."""
-    values = expansion.values
-    # Labels that stand for a number instead of a place.
-    numbers: Container[str] = getattr(expansion._machine, "static", ())
-    where = list(map(expansion.places.__getitem__, names))
-    calls: dict[int, int] = {0: 0}
-    chain: list[tuple[int, int]] = [(0, 0)]
+    def __init__(self, expansion: Expansion) -> None:
+        self._expansion = expansion
+        self._numbers: dict[int, int] = {0: 0}
+        self._brought: dict[int, int] = {}      # call -> the file in which the outermost one stands
+        self._most = 0
 
-    def number(call: int) -> int:
+    def __getitem__(self, call: int) -> int:
+        numbers, table = self._numbers, self._expansion.call_table
         waiting = []
-        while call not in calls:
+        while call not in numbers:
             waiting.append(call)
-            call = expansion.call_table[call][0]
+            call = max(table[call][0], 0)
         for one in reversed(waiting):
-            caller, place = expansion.call_table[one]
-            calls[one] = len(chain)
-            chain.append((calls.get(caller, 0), place & KEY))
-        return calls[waiting[0] if waiting else call]
+            call = one
+            numbers[one] = len(numbers)
+        return numbers[call]
 
+    def brought_by(self, place: int) -> int:
+        call = place >> 40
+        if not call:
+            return place >> 24 & 0xFFFF
+        file = self._brought.get(call)
+        if file is None:
+            table, outer = self._expansion.call_table, call
+            while (caller := table[outer][0]) > 0:
+                outer = caller
+            file = self._brought[call] = table[outer][1] >> 24 & 0xFFFF
+        return file
+
+    def by_file(self) -> dict[int, list[str]]:
+        """The names of all labels by the file that brought them."""
+        values, brought_by = self._expansion.values, self.brought_by
+        files: dict[int, list[str]] = {}
+        for name, place in self._expansion.places.items():
+            if ":" not in name and name in values:
+                files.setdefault(brought_by(place), []).append(name)
+        return files
+
+    def packed(self) -> Packed:
+        """The place of each as it is now; its caller has a smaller number."""
+        numbers, table = self._numbers, self._expansion.call_table
+        self._most = self._most or 2 * len(numbers) + 1_000
+        return {"callers": array("I", [numbers.get(table[call][0], 0) for call in numbers]).tobytes(),
+                "places": array("Q", [table[call][1] & KEY for call in numbers]).tobytes()}
+
+    @property
+    def crowded(self) -> bool:
+        """Are most of them gone by now?"""
+        return self._most > 0 and len(self._numbers) > self._most
+
+
+def _labels(expansion: Expansion, names: list[str], calls: _Calls) -> Packed:
+    """The labels that one file brought, which are put in the order of the files and rows that they are written in."""
+    places, values = expansion.places, expansion.values
+    names.sort(key=lambda name: places[name] & KEY)
+    where = list(map(places.__getitem__, names))
+    keys = [place & KEY for place in where]
     made = list(map(values.__getitem__, names))
     if made and (max(made) >> REGION or min(made) < 0):
         address = expansion.address
         made = [-1 if (value := address(one)) is None else value for one in made]
-    return {
-        "values": array("q", made).tobytes(),
-        "labels": {
-            "keys": array("Q", [place & KEY for place in where]).tobytes(),
-            "calls": array("I", [
-                calls[call] if (call := place >> 40) in calls else number(call) for place in where]).tobytes(),
-            "numbers": bytes(map(numbers.__contains__, names)),
-            "callers": array("I", [caller for caller, _ in chain]).tobytes(),
-            "called": array("Q", [key for _, key in chain]).tobytes()}}
+    # Labels that stand for a number instead of a place.
+    numbers: Container[str] = getattr(expansion._machine, "static", ())
+    return {"names": "\n".join(names), "keys": array("Q", keys).tobytes(), "files": sorted({key >> 24 for key in keys}),
+            "calls": array("I", [calls[call] if (call := place >> 40) else 0 for place in where]).tobytes(),
+            "numbers": bytes(map(numbers.__contains__, names)), "values": array("q", made).tobytes()}
 
 
-def _named(expansion: Expansion) -> list[str]:
-    values = expansion.values
-    return [name for name in expansion.places if ":" not in name and name in values]
+class _Piece:
+    """What a part wrote from lines of one file. One entry per line: its row, the address of its first write (-1: not
+    known), and its bytes where it was written once (``sizes`` has 0 where it was not)."""
+
+    __slots__ = ("at", "data", "ends", "part", "places", "rows", "sizes")
+
+    def __init__(self, part: Part, places: array[int], written: tuple[list[int], list[int], list[int],
+                                                                     list[bytes | None]]) -> None:
+        self.part = part
+        self.places = places        # of all that the part wrote
+        rows, ats, sizes, made = written
+        first: dict[int, int] = {}
+        times: dict[int, int] = {}
+        for number, row in enumerate(rows):
+            if row in times:
+                times[row] += 1
+            else:
+                first[row], times[row] = number, 1
+        order = sorted(first)
+        pieces: list[bytes] = []
+        self.sizes = array("I")
+        for row in order:
+            at, count = first[row], times[row]
+            size: int = sizes[at]
+            piece = made[at]
+            if count > 1:
+                piece, size = None, 0
+                # Several statements of one line are neighbours; a line of a macro or a loop comes again later.
+                if rows[at:at + count] == [row] * count:
+                    parts = made[at:at + count]
+                    size = sum(sizes[at:at + count])
+                    piece = None if None in parts else b"".join([part for part in parts if part is not None])
+            pieces.append(b"" if piece is None else piece[:BYTES])
+            self.sizes.append(0 if piece is None else size)
+        self.rows = array("I", order)
+        self.at = array("q", [ats[first[row]] for row in order])
+        self.ends = array("I", accumulate(map(len, pieces)))
+        self.data = b"".join(pieces)
+
+    def moved(self, by: int, places: array[int]) -> _Piece:
+        new = _Piece.__new__(_Piece)
+        for name in _Piece.__slots__:
+            setattr(new, name, getattr(self, name))
+        new.rows = array("I", [row + by for row in self.rows])
+        new.places = places
+        return new
 
 
-def _file(expansion: Expansion, file: int, marks: Mapping[int, Sequence[tuple[int, int]]],
-          skipped: Mapping[int, Collection[int]]) -> Packed:
-    """One entry per line that wrote anything: the first write, and its bytes where it is the only one. Where the log of
-    defines stood when a line was reached, and the rows that were not."""
-    rows, ats, sizes, made = _unrolled(expansion, file)
-    first: dict[int, int] = {}
-    times: dict[int, int] = {}
-    for number, row in enumerate(rows):
-        if row in times:
-            times[row] += 1
-        else:
-            first[row], times[row] = number, 1
-    order = sorted(first)
-    pieces: list[bytes] = []
-    lengths: list[int] = []
-    for row in order:
-        at, count = first[row], times[row]
-        size: int = sizes[at]
-        piece = made[at]
-        if count > 1:
-            piece, size = None, 0
-            # Several statements of one line are neighbours; a line of a macro or a loop comes again later.
-            if rows[at:at + count] == [row] * count:
-                parts = made[at:at + count]
-                size = sum(sizes[at:at + count])
-                piece = None if None in parts else b"".join([part for part in parts if part is not None])
-        pieces.append(b"" if piece is None else piece[:BYTES])
-        lengths.append(0 if piece is None else size)
-    ends = array("I", [0])
-    total = 0
-    for piece in pieces:
-        total += len(piece)
-        ends.append(total)
-    mine = marks.get(file, ())
-    return {"rows": array("I", order).tobytes(), "at": array("q", [ats[first[row]] for row in order]).tobytes(),
-            "sizes": array("I", lengths).tobytes(), "ends": ends.tobytes(), "bytes": b"".join(pieces),
-            "marks": (array("I", [row for row, _ in mine]).tobytes(), array("I", [at for _, at in mine]).tobytes()),
-            "skipped": _ranges(skipped.get(file, ()))}
+def _pieces(expansion: Expansion, file: int, before: Sequence[_Piece] = ()) -> list[_Piece]:
+    """Of all parts with lines of a file, in order; those of ``before`` where they are still right."""
+    known = {piece.part: piece for piece in before}
+    low = file << 24
+    out = []
+    for start, part in expansion.parts():
+        if file not in part.files:
+            continue
+        places = expansion._place[start:start + len(part.data)]
+        piece = known.get(part)
+        if piece is not None and piece.places != places:
+            # Lines above were added: all of this file are as many further down, where no edit was in the part itself.
+            by = next((now - then for now, then in zip(places, piece.places, strict=True) if now & _FILE == low), 0)
+            if places == array("Q", [one + by if one & _FILE == low else one for one in piece.places]):
+                piece = piece.moved(by, places)
+            else:
+                piece = None
+        out.append(piece or _Piece(part, places, _unrolled(expansion, file, start, part)))
+    return out
 
 
-def _unrolled(expansion: Expansion, file: int) -> tuple[list[int], list[int], list[int], list[bytes | None]]:
-    """Row, address (-1: not known), size and bytes of every write of a file; runs of rows taken apart."""
+def _file(expansion: Expansion, file: int, pieces: list[_Piece]) -> Packed:
+    """The lines that wrote anything, where the log of defines stood when a line was reached, and the rows that were not
+    reached."""
+    whole = [piece for piece in pieces if piece.rows]
+    rows, at, sizes, lengths = array("I"), array("q"), array("I"), array("I")
+    data: list[bytes] = []
+    if all(one.rows[-1] < other.rows[0] for one, other in pairwise(whole)):
+        for piece in whole:
+            rows += piece.rows
+            at += piece.at
+            sizes += piece.sizes
+            lengths.extend(map(sub, piece.ends, chain((0,), piece.ends)))
+            data.append(piece.data)
+    else:       # what comes again was not written once
+        lines: dict[int, tuple[int, int, bytes]] = {}
+        for piece in whole:
+            begin = 0
+            for number, (row, end) in enumerate(zip(piece.rows, piece.ends, strict=True)):
+                again = lines.get(row)
+                lines[row] = (piece.at[number], piece.sizes[number], piece.data[begin:end]) if again is None else (
+                    again[0], 0, b"")
+                begin = end
+        rows = array("I", sorted(lines))
+        at = array("q", [lines[row][0] for row in rows])
+        sizes = array("I", [lines[row][1] for row in rows])
+        data = [lines[row][2] for row in rows]
+        lengths = array("I", map(len, data))
+    marks = [(row, length) for one, row, length in expansion._marks if one == file]
+    skipped: set[int] = set()
+    for one, row, end in expansion._skipped:
+        if one == file:
+            skipped.update(range(row, end))
+    return {"rows": rows.tobytes(), "at": at.tobytes(), "sizes": sizes.tobytes(),
+            "ends": array("I", accumulate(lengths, initial=0)).tobytes(), "bytes": b"".join(data),
+            "marks": (array("I", [row for row, _ in marks]).tobytes(), array("I", [at for _, at in marks]).tobytes()),
+            "skipped": _ranges(skipped)}
+
+
+def _unrolled(expansion: Expansion, file: int, start: int, part: Part) -> tuple[
+        list[int], list[int], list[int], list[bytes | None]]:
+    """Row, address (-1: not known), size and bytes of every write of a part from a file; runs of rows taken apart."""
     out: tuple[list[int], list[int], list[int], list[bytes | None]] = ([], [], [], [])
     rows, ats, sizes, made = out
     objects, places, positions, lengths = expansion._objects, expansion._place, expansion._at, expansion._sizes
     address = expansion.address
     low = file << 24
-    for start, part in expansion.parts():
-        if file not in part.files:
+    data = part.data
+    for number, place in enumerate(places[start:start + len(data)], start):
+        if place & _FILE != low:
             continue
-        data = part.data
-        for number, place in enumerate(places[start:start + len(data)], start):
-            if place & _FILE != low:
-                continue
-            at = positions[number]
-            known = -1 if (found := address(at)) is None else found
-            run, row, whole = objects[number], place & ROW, data[number - start]
-            if type(run) is not Rows:
-                rows.append(row)
-                ats.append(known)
-                sizes.append(lengths[number])
-                made.append(whole)
-                continue
-            offset = 0
-            for below, text in enumerate(run.lines):
-                if text:
-                    size = row_size(text)
-                    rows.append(row + below)
-                    ats.append(known + offset if known >= 0 else -1)
-                    sizes.append(size)
-                    made.append(None if whole is None else whole[offset:offset + size])
-                    offset += size
+        at = positions[number]
+        known = -1 if (found := address(at)) is None else found
+        run, row, whole = objects[number], place & ROW, data[number - start]
+        if type(run) is not Rows:
+            rows.append(row)
+            ats.append(known)
+            sizes.append(lengths[number])
+            made.append(whole)
+            continue
+        offset = 0
+        for below, text in enumerate(run.lines):
+            if text:
+                size = row_size(text)
+                rows.append(row + below)
+                ats.append(known + offset if known >= 0 else -1)
+                sizes.append(size)
+                made.append(None if whole is None else whole[offset:offset + size])
+                offset += size
     return out
 
 
