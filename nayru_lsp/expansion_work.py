@@ -2,17 +2,20 @@
 
 Requests are tuples: ``("open", roots, fence)`` says what there is and what may be read; ``("edit", path, text)`` lays
 the text of an open document over the disk's (None: the disk's holds again); ``("expand", path, number, paths)`` gives
-what executing a root found: (number, sections, digests of the texts), of sections (`asm.packing`) only those that the
-caller, who has result ``number``, lacks; the lines of ``paths`` are told. A root that is as it was when its result was
-stored on disk is answered from there: (number, sections, digests, "stored"); ``("warm", path)`` executes it then, so
-that it can follow edits. ``("store", path)`` keeps the result on disk.
+what executing a root found: (number, sections, digests of the texts, whole, moved), of sections (`asm.packing`) only
+those that the caller, who has result ``number``, lacks, unless ``whole``; the lines of ``paths`` are told. ``moved``:
+None, or the result came from the disk, and these are the files that are other ones now; ``("warm", path)`` executes the
+root then, so that it can follow edits. ``("store", path)`` keeps the result on disk.
+
+What takes long is done in slices: the answer to "expand" is ``(paths,)`` then, the files read since the last time, to
+"warm" it is False, and the request is to be made again; anything else may be asked before. ``("drop", path)`` gives up.
 All that is kept here can be had again from the caller and the disk: the process may be killed at any moment.
 """
 
 from __future__ import annotations
 
 import gc
-import time
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from functools import cache, partial
@@ -28,9 +31,11 @@ from nayru_lsp.asm.packing import Packer, pack
 from nayru_lsp.asm.project import Root
 from nayru_lsp.cache import DiskCache
 from nayru_lsp.files import Fence, Refused, decode
+from nayru_lsp.slices import Sliced
 
 HELD_LINES = 1_500_000          # executed lines of all roots kept at hand; some 1 KB each at most
 FILE_LIMIT = 32 * 1024 * 1024   # bytes of a source, a binary or a base image
+SLICE = 0.1                     # seconds that others wait at most, but where bytes are evaluated or packed
 
 
 class _Held:
@@ -44,6 +49,8 @@ class _Held:
         self.digests: dict[str, bytes] = {}
         self.contents: dict[str, bytes] = {}    # digests of the very bytes, of binaries too
         self.paths: set[str] = set()
+        self.overlay: dict[str, bytes] = {}     # the texts of open documents when it was begun to execute it
+        self.reading: list[str] = []            # what was read since that was told
         self.number = 0
         self.told = 0                           # number of the last result that was told
         self.shown: frozenset[str] = frozenset()    # the files whose lines were
@@ -51,14 +58,15 @@ class _Held:
 
 
 class Service:
-    def __init__(self, seconds: float, folder: str = "") -> None:
+    def __init__(self, seconds: float, folder: str = "", slice_seconds: float = math.inf) -> None:
         self._seconds = seconds
+        self._slice = slice_seconds
         self._cache = DiskCache(folder)
-        self._until = 0.0
         self._roots: dict[str, Root] = {}
         self._fence = Fence()
         self._overlay: dict[str, bytes] = {}
         self._held: OrderedDict[str, _Held] = OrderedDict()
+        self._begun: dict[str, tuple[_Held, Sliced[None]]] = {}     # not yet at their end
         self._count = 0
 
     def handle(self, request: Any) -> Any:
@@ -71,17 +79,20 @@ class Service:
                 return self.expand(path, number, paths)
             case ("warm", path):
                 return self.warm(path)
+            case ("drop", path):
+                return self.drop(path)
             case ("store", path):
                 return self.store(path)
         raise ValueError(f"no such request: {request[:1]}")
 
     def open(self, roots: tuple[Root, ...], fence: Fence) -> None:
-        if fence != self._fence:
-            self._fence = fence
-            self._held.clear()
+        other = fence != self._fence
+        self._fence = fence
         self._roots = {root.path: root for root in roots}
-        for path in [path for path, held in self._held.items() if self._roots.get(path) != held.root]:
+        for path in [path for path, held in self._held.items() if other or self._roots.get(path) != held.root]:
             del self._held[path]
+        for path in [path for path, (held, _) in self._begun.items() if other or self._roots.get(path) != held.root]:
+            self.drop(path)
 
     def edit(self, path: str, text: str | None) -> None:
         if text is None:
@@ -96,19 +107,31 @@ class Service:
                 held.paths.discard(path)        # it was executed with this very text
             else:
                 held.paths.add(path)
+        for held, _ in self._begun.values():
+            held.paths.add(path)                # whichever text it comes to: `Live` compares them
 
     # --- executing ---------------------------------------------------------------------------------------------------
 
     def expand(self, path: str, number: int, paths: Collection[str]) -> tuple[Any, ...]:
+        """``number``: 0 for who has nothing, -1 for who has the result of another process."""
         held = self._held.get(path)
-        if held is None and number == 0 and (found := self._stored(self._roots[path])) is not None:
-            held = self._held[path] = found
-        if held is not None and held.stored is not None and not self._touched(held):
+        if held is None and number <= 0 and path not in self._begun:
+            held = self._stored(self._roots[path])
+            if held is not None:
+                self._held[path] = held
+        # What is out of date is better than nothing, but not than anything.
+        if held is not None and held.stored is not None and (number == 0 or not self._moved(held)):
             names = [name for name in held.stored if not name.startswith(FILE) or name[len(FILE):] in paths]
             if number == held.number:
                 names = [name for name in names if name.startswith(FILE)]
-            return held.number, {name: held.stored[name] for name in names}, held.digests, "stored"
-        held = self._executed(path)
+            sections = {name: held.stored[name] for name in names}
+            return held.number, sections, held.digests, number != held.number, self._moved(held)
+        if not self._go_on(path):
+            reading = self._begun[path][0].reading
+            answer = reading.copy(),
+            reading.clear()
+            return answer
+        held = self._held[path]
         assert held.packer is not None and held.live is not None
         known = number == held.told and number > 0
         wanted = frozenset(paths)
@@ -118,43 +141,66 @@ class Service:
             sections = held.packer.pack(paths, held.digests, known)
         held.shown = wanted
         held.told = held.number
-        return held.number, sections, dict(held.digests)
+        return held.number, sections, dict(held.digests), not known, None
 
-    def warm(self, path: str) -> None:
-        if path in self._roots:
-            self._executed(path)
+    def warm(self, path: str) -> bool:
+        return path not in self._roots or self._go_on(path)
 
-    def _executed(self, path: str) -> _Held:
-        root = self._roots[path]
-        held = self._held.pop(path, None) or _Held(root)    # only what ends well is kept: half an execution is none
-        self._until = time.monotonic() + self._seconds
-        try:
-            if held.live is None:
-                held.stored, held.digests, held.contents = None, {}, {}
-                held.live = Live(root, partial(self._read, held), self._image(held), self._tick)
-                held.packer = Packer(held.live)
-                self._count += 1
-                held.number = self._count
-            elif self._touched(held):
-                held.live.changed(held.paths)
-                self._count += 1
-                held.number = self._count
-        except Cancelled:
-            raise TimeoutError(f"it takes more than {self._seconds:g} s") from None
-        held.paths = set()
-        self._held[path] = held
-        while len(self._held) > 1 and sum(
-                one.live.expansion.lines for one in self._held.values() if one.live is not None) > HELD_LINES:
-            self._held.popitem(last=False)
-        return held
+    def drop(self, path: str) -> None:
+        _, work = self._begun.pop(path, (None, None))
+        if work is not None:
+            work.drop()
+
+    def _go_on(self, path: str) -> bool:
+        """Execute for a while; True when what is at hand was found in the texts of now."""
+        while True:
+            held = self._held.get(path)
+            if path not in self._begun:
+                if held is not None and held.live is not None and not self._moved(held):
+                    self._held.move_to_end(path)
+                    return True
+                held = self._held.pop(path, None) or _Held(self._roots[path])
+                self._begun[path] = held, Sliced(partial(self._execute, held, self._changed(held)))
+            held, work = self._begun[path]
+            if not work.go_on(self._slice):
+                return False
+            del self._begun[path]           # only what ends well is kept: half an execution is none
+            try:
+                work.result()
+            except Cancelled:
+                raise TimeoutError(f"it takes more than {self._seconds:g} s") from None
+            self._held[path] = held
+            while len(self._held) > 1 and sum(
+                    one.live.expansion.lines for one in self._held.values() if one.live is not None) > HELD_LINES:
+                self._held.popitem(last=False)
+
+    def _changed(self, held: _Held) -> set[str]:
+        """What is to be looked at anew in an execution that begins now; what happens from now on is for the next."""
+        paths, held.paths = held.paths, set()
+        held.overlay = dict(self._overlay)
+        held.reading.clear()
+        return paths
+
+    def _execute(self, held: _Held, paths: set[str]) -> None:
+        if held.live is None:
+            held.stored, held.digests, held.contents = None, {}, {}
+            held.live = Live(held.root, partial(self._read, held), self._image(held), partial(self._tick, held))
+            held.packer = Packer(held.live)
+        else:
+            held.live.changed(paths)
+        held.live.expansion.parts()         # evaluates the bytes
+        self._count += 1
+        held.number = self._count
 
     @staticmethod
-    def _touched(held: _Held) -> bool:
-        return any(path in held.contents or path in held.digests or (held.live is not None and held.live.reads(path))
-                   for path in held.paths)
+    def _moved(held: _Held) -> tuple[str, ...]:
+        """The files it was made of that are other ones now."""
+        return tuple([path for path in held.paths if path in held.contents or path in held.digests or (
+            held.live is not None and held.live.reads(path))])
 
-    def _tick(self) -> None:
-        if time.monotonic() > self._until:
+    def _tick(self, held: _Held) -> None:
+        begun = self._begun.get(held.root.path)
+        if begun is not None and begun[1].pause() > self._seconds:
             raise Cancelled
 
     # --- on disk -----------------------------------------------------------------------------------------------------
@@ -162,7 +208,7 @@ class Service:
     def store(self, path: str) -> bool:
         """Keep what is found on disk, unless it is there or rests on a text that only an editor has."""
         held = self._held.get(path)
-        if held is None or held.live is None or self._touched(held):
+        if held is None or held.live is None or self._moved(held):
             return False
         if any(self._overlay.get(one, self._disk(one)) != self._disk(one) for one in held.contents):
             return False
@@ -170,7 +216,7 @@ class Service:
         return self._cache.store(_key(held.root), value)
 
     def _stored(self, root: Root) -> _Held | None:
-        """What the disk has of a root, where every file that it was made of is as it was then."""
+        """What the disk has of a root; its ``paths`` are the files that are not as they were then."""
         found = self._cache.load(_key(root))
         if found is None:
             return None
@@ -179,7 +225,7 @@ class Service:
         for path, known in held.contents.items():
             data = self._data(path)
             if (b"" if data is None else _content(data)) != known:
-                return None
+                held.paths.add(path)
         self._count += 1
         held.number = self._count
         return held
@@ -187,7 +233,10 @@ class Service:
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def _read(self, held: _Held, path: str) -> bytes | None:
-        data = self._data(path)
+        data = held.overlay.get(path)
+        if data is None:
+            data = self._disk(path)
+        held.reading.append(path)
         held.digests[path] = _digest(data) if data is not None else b""
         held.contents[path] = _content(data) if data is not None else b""
         return data
@@ -235,4 +284,4 @@ def serve(seconds: float = 60.0, folder: str = "") -> Callable[[Any], Any]:
     """Factory for `work.Worker`: one `Service`, whose expansions end after ``seconds``; ``folder`` is where
     results are kept, "" for nowhere."""
     gc.set_threshold(50_000, 20, 100)       # an expansion is millions of small objects that live on
-    return Service(seconds, folder).handle
+    return Service(seconds, folder, SLICE).handle

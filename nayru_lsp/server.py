@@ -159,7 +159,7 @@ class Nayru:
             await self.index.read_folders(self.session.folders)
         except Exception:
             log.exception("the project could not be read")
-        self.expansions.wake()
+        self.expansions.all_read()
         log.info("read %d files in %.1f s", len(self.session.project.files), time.perf_counter() - start)
         for name, text in self.plugins.call_each("nayru_status"):   # what is there, or missing, said once
             self.ls.window_log_message(types.LogMessageParams(
@@ -373,7 +373,8 @@ class Nayru:
             return
         self.symbols.look()
         start = time.perf_counter()
-        checks, judges = tuple(self.plugins.checks.values()), session.snapshot().judges(path)
+        # Until all is read, there may be a root that nobody has heard of.
+        checks, judges = tuple(self.plugins.checks.values()), session.snapshot().judges(path) if self.index.done else ()
         # Where names came or went, all that is unknown is looked at anew, and what it cost before tells nothing.
         cost, names = self._check_cost.get(path, (0.0, None))
         if file.text.length < SMALL_FILE if names is not project.epoch else cost < CHECK_ON_LOOP:

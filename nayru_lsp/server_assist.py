@@ -343,6 +343,7 @@ class Progress:
         self._token = token
         self._task: asyncio.Task[Any] | None = None
         self._last = 0.0
+        self._said = "", 0
         self.cancelled = False
 
     @staticmethod
@@ -376,12 +377,13 @@ class Progress:
             task.cancel()
 
     def report(self, message: str, fraction: float) -> None:
-        """At most ten reports a second."""
+        """What is new, at most ten times a second."""
         now = time.monotonic()
-        if self._token is not None and (now - self._last > 0.1 or fraction >= 1):
-            self._last = now
+        news = message, max(0, min(100, round(100 * fraction)))
+        if self._token is not None and news != self._said and (now - self._last > 0.1 or fraction >= 1):
+            self._last, self._said = now, news
             self._nayru.ls.work_done_progress.report(self._token, types.WorkDoneProgressReport(
-                message=message, percentage=max(0, min(100, round(100 * fraction)))))
+                message=news[0], percentage=news[1]))
 
     def end(self, message: str) -> None:
         if self._token is not None:

@@ -1,9 +1,11 @@
 """Executing roots beside the editor: which one when, in the analysis process, and what its answer is put into.
 
 The worker holds nothing that this side does not: texts of open documents, roots and the fence are sent again to a new
-child. One root is executed at a time; a running one is let end, since its child is dear to restart, and what it found
-is kept, stale where an edit overtook it, until the next one comes. After each, only the sections that are other ones
-come (`asm.packing`), and of lines only those of open documents.
+child. One root is executed at a time, in slices: between two of them another root that is wanted more may have its
+turn, and the user may cancel. What was found is kept, stale where an edit overtook it, until the next result comes;
+what the disk has is told first, stale where files have changed since. After each execution only the sections that are
+other ones come (`asm.packing`), and of lines only those of open documents. Nothing waits for the whole project to be
+read: it is enough to know which roots reach a document (`Index.rooted`).
 """
 
 from __future__ import annotations
@@ -43,6 +45,14 @@ class _NewChild(Exception):
     """The child that answered knows nothing of what was said before."""
 
 
+class _PutOff(Exception):
+    """Another root is wanted more."""
+
+
+class _Stopped(Exception):
+    """The user does not want it."""
+
+
 class Expansions:
     """Used on the event loop only."""
 
@@ -60,6 +70,8 @@ class Expansions:
         self._last: list[str] = []                      # open documents, the one edited last at the end
         self._running: asyncio.Task[None] | None = None
         self._resting: asyncio.Task[None] | None = None     # what can wait
+        self._progress: Progress | None = None          # of what is executed now
+        self._read: dict[str, set[str]] = {}            # root that is being executed -> files that it came to
         self._slow = False                              # the last execution was
         self._stored: set[str] = set()                  # roots whose result came from the disk
         self._to_store: set[str] = set()                # roots whose result is not on the disk
@@ -79,6 +91,7 @@ class Expansions:
             self._worker = Worker("nayru_lsp.expansion_work:serve", name="expansion",
                                   options={"seconds": config.seconds, "folder": self._folder()},
                                   limits={"memory_mb": config.memory_mb})
+            self._worker.start()
         self.wake()
 
     def _folder(self) -> str:
@@ -88,6 +101,7 @@ class Expansions:
 
     def _reset(self) -> None:
         self._opened, self._child = None, 0
+        self._read.clear()
         self._stored.clear()
         self._to_store.clear()
         self._done.clear()
@@ -100,7 +114,7 @@ class Expansions:
         """What was found in a root is true no more."""
         self._done.pop(path, None)
         self._nayru.session.set_expanded(path, None)
-        self._publish(path, ())
+        self._publish(path)
 
     def changed(self, path: str) -> None:
         """An open document has a new text."""
@@ -111,13 +125,26 @@ class Expansions:
 
     def moved(self, paths: set[str]) -> None:
         """Files arrived, changed or went, on disk."""
-        self._disk |= paths
+        self._disk |= {path for path in paths if not self._is_executed(path)}
         self.wake()
 
     def wake(self) -> None:
         """Look for work after a pause."""
-        if self._worker is not None and self._nayru.index.done:
+        if self._worker is not None and (self._nayru.index.done or self._nayru.index.rooted):
             self._nayru.schedule.later("expansion", 3 * PAUSE if self._slow else PAUSE, self._start)
+
+    def all_read(self) -> None:
+        """The whole project is read: what was found earlier has its lines."""
+        for root in self._nayru.session.expanded:
+            self._publish(root)
+        self.wake()
+
+    def _is_executed(self, path: str) -> bool:
+        """Is this very text what every result that depends on the file was made of?"""
+        session = self._nayru.session
+        file = session.project.files.get(path)
+        results = [expanded for expanded in session.expanded.values() if expanded.reads(path)]
+        return file is not None and bool(results) and all(one.is_text(path, file.text) for one in results)
 
     async def _start(self) -> None:
         if self._running is None or self._running.done():
@@ -166,7 +193,7 @@ class Expansions:
                 self._forget(path)
         opened = sorted(session.documents, key=lambda path: self._last.index(path) if path in self._last else -1)
         for path in reversed(opened):
-            if not is_on_disk(path):
+            if not is_on_disk(path) or not (self._nayru.index.done or path in self._nayru.index.rooted):
                 continue
             reaching = [root.path for root in session.project.roots_of(path)[:ROOTS]]
             reaching += [root for root, expanded in session.expanded.items() if expanded.reads(path)]
@@ -181,9 +208,14 @@ class Expansions:
     async def _rest(self) -> None:
         """What can wait: roots that came from the disk are executed, and what is not on the disk is written there."""
         while self._stored and self._worker is not None:
-            root = self._stored.pop()
+            root = next(iter(self._stored))
+            done = True
             with contextlib.suppress(WorkerError, _NewChild):
-                await self._send(("warm", root))
+                done = await self._send(("warm", root))
+            if done:
+                self._stored.discard(root)
+            if self._running is not None and not self._running.done():
+                return          # and at its end it comes here again
         if self._to_store:
             self._nayru.schedule.later("expansion store", STORE_AFTER, self._store)
 
@@ -197,21 +229,21 @@ class Expansions:
 
     async def _expand(self, root: Root) -> None:
         session = self._nayru.session
-        first = root.path not in session.expanded
+        first = root.path not in session.expanded or root.path in self._stored
         name = root.path.rpartition("/")[2]
         note = asyncio.get_running_loop().call_later(NOTE_AFTER, self._nayru.work_note, f"executing {name}")
         task = asyncio.get_running_loop().create_task(self._ask(root))
-        progress: Progress | None = None
-        revision = session.text_revision
+        revision, said = session.text_revision, "stopped"
         try:
             if first:
                 await asyncio.wait({task}, timeout=SHOW_AFTER)
                 if not task.done():
-                    progress = await Progress.begin(self._nayru, None, f"Nayru: executing {name}")
-            await (progress.run(_waited(task)) if progress is not None else task)
-        except asyncio.CancelledError:
-            if progress is None or not progress.cancelled:
-                raise
+                    self._progress = await Progress.begin(self._nayru, None, f"Nayru: executing {name}")
+            await task
+            said = "done"
+        except _PutOff:
+            said = "put off"
+        except _Stopped:
             self._stopped.add(root.path)
             log.info("%s is not executed: cancelled", name)
         except WorkerError as error:
@@ -223,8 +255,9 @@ class Expansions:
             task.cancel()
             note.cancel()
             self._nayru.work_note("")
-            if progress is not None:
-                progress.end("done" if root.path in session.expanded else "stopped")
+            if self._progress is not None:
+                self._progress.end(said)
+                self._progress = None
 
     async def _ask(self, root: Root) -> None:
         """Execute ``root`` with the texts of now, and put what was found into the session."""
@@ -242,28 +275,46 @@ class Expansions:
                 if not left:
                     raise
         self._slow = time.monotonic() - begun > SLOW
-        number, sections, digests, *stored = answer
-        if stored:
-            self._stored.add(root.path)
-        else:
+        self._read.pop(root.path, None)
+        number, sections, digests, whole, moved = answer
+        if moved is None:
+            self._stored.discard(root.path)
             self._to_store.add(root.path)
+        else:
+            self._stored.add(root.path)
         named = root in self._named()
-        if known is None:
+        if known is None or whole:
             expanded = Expanded(sections, texts, named=named, digests=digests)
         else:
             expanded = known.followed(sections, texts.keys(), texts, digests, named=named)
-        now = session.project.files
-        moved = [path for path in {*expanded.files, *expanded.moved, *texts}
-                 if expanded.reads(path) and _text(now, path) is not _text(project.files, path)]
+        changed = {*(moved or ()), *await self._overtaken(expanded, project, texts)}
         self._done[root.path] = root, number, self._child
-        session.set_expanded(root.path, expanded.with_moved(moved) if moved else expanded)
-        self._publish(root.path, self._problems(session.expanded[root.path]))
+        session.set_expanded(root.path, expanded.with_moved(changed) if changed else expanded)
+        self._disk = {path for path in self._disk if not self._is_executed(path)}
+        self._publish(root.path)
         for path in session.documents:
             if expanded.reads(path):
                 self._nayru.check_soon(path)
 
+    async def _overtaken(self, expanded: Expanded, project: Project, texts: dict[str, SourceText]) -> list[str]:
+        """The files of ``expanded`` that have another text now than in ``project``, when it was asked for."""
+        files = self._nayru.session.project.files
+
+        def others() -> list[str]:
+            now = self._nayru.session.project.files
+            return [path for path in {*expanded.files, *expanded.moved, *texts}
+                    if expanded.reads(path) and _text(now, path) is not _text(project.files, path)]
+
+        # What was read for the first time meanwhile is nearly always what was executed: looked at beside the loop.
+        new = [(path, files[path].text) for path in others() if path not in project.files]
+        if new:
+            await asyncio.to_thread(lambda: [expanded.is_text(path, text) for path, text in new])
+        now = self._nayru.session.project.files
+        return [path for path in others() if path in project.files or not (
+            path in now and expanded.is_text(path, now[path].text))]
+
     async def _call(self, project: Project, texts: dict[str, SourceText], root: Root) -> Any:
-        """Tell the worker what it does not know yet, then ask. A new child is told everything."""
+        """Tell the worker what it does not know yet, then ask until it answers. A new child is told everything."""
         for _ in range(TRIES + 1):
             with contextlib.suppress(_NewChild):
                 opened = (project.roots, self._nayru.index.fence)
@@ -281,8 +332,30 @@ class Expansions:
                         await self._send(("edit", path, str(text)))
                         self._texts[path] = text
                 _, number, child = self._done.get(root.path, (root, 0, 0))
-                return await self._send(("expand", root.path, number if child == self._child else 0, tuple(texts)))
+                if child != self._child:
+                    number = -1 if root.path in self._nayru.session.expanded else 0
+                while len(answer := await self._send(("expand", root.path, number, tuple(texts)))) == 1:
+                    await self._between(root, answer[0])
+                return answer
         raise WorkerDied("the process was started anew again and again")
+
+    async def _between(self, root: Root, read: list[str]) -> None:
+        """A slice of an execution is over, in which it came to these files. Raises where it is not to go on."""
+        come = self._read.setdefault(root.path, set())
+        come.update(read)
+        if self._progress is not None:
+            project = self._nayru.session.project
+            sizes = {path: project.files[path].text.length for path in project.graph.reached(root.path)
+                     if path in project.files}
+            whole = sum(sizes.values())
+            if whole:       # the last tenth stands for what comes when all is read
+                self._progress.report("", 0.9 * sum(size for path, size in sizes.items() if path in come) / whole)
+            if self._progress.cancelled:
+                self._read.pop(root.path)
+                await self._send(("drop", root.path))
+                raise _Stopped
+        if self._next() != root:
+            raise _PutOff
 
     async def _send(self, request: tuple[Any, ...]) -> Any:
         worker = self._worker
@@ -303,7 +376,10 @@ class Expansions:
 
     # --- problems ----------------------------------------------------------------------------------------------------
 
-    def _problems(self, expanded: Expanded) -> list[Problem]:
+    def _problems(self, root: str) -> list[Problem]:
+        expanded = self._nayru.session.expanded.get(root)
+        if expanded is None or (expanded.stale and root in self._stored):
+            return []       # what was wrong before files changed need not be so any more
         files = self._nayru.session.project.files
         found = []
         for one in expanded.shown():
@@ -318,15 +394,11 @@ class Expansions:
         return {root for folder in session.folders if folder in session.config.projects
                 for root in configured_roots(folder, session.config.projects[folder])}
 
-    def _publish(self, root: str, problems: list[Problem] | tuple[()]) -> None:
-        for path in self._nayru.session.problems.set_root(("expansion", root), problems):
+    def _publish(self, root: str) -> None:
+        for path in self._nayru.session.problems.set_root(("expansion", root), self._problems(root)):
             self._nayru.publish(path)
 
 
 def _text(files: Any, path: str) -> SourceText | None:
     file = files.get(path)
     return None if file is None else file.text
-
-
-async def _waited(task: asyncio.Task[None]) -> None:
-    await task

@@ -17,12 +17,22 @@ from nayru_lsp.asm.problem import Problem
 from nayru_lsp.asm.project import ParsedFile
 from nayru_lsp.asm.text import SourceText
 from nayru_lsp.config import Config
-from nayru_lsp.files import Fence, Refused, dialect_of, effective_roots, sources_below, wanted_includes
+from nayru_lsp.files import (
+    SOURCE_LIMIT,
+    Fence,
+    Refused,
+    dialect_of,
+    effective_roots,
+    is_below,
+    sources_below,
+    wanted_includes,
+)
 from nayru_lsp.session import Session
 
 BATCH_FILES = 16
 BATCH_BLOBS = 64
 ROUNDS = 64         # how deep includes are followed from one change
+MOST_ABOVE = 100    # files that are read before all others because they may include an open document
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -50,6 +60,29 @@ def _list_sources(folder: str, fence: Fence) -> list[str]:
     return list(sources_below(folder, fence))
 
 
+def includers(paths: Iterable[str], sources: Sequence[str], fence: Fence) -> list[str] | None:
+    """The ``sources`` that hold the file name of one of ``paths``, those that hold the name of one of these, and so on:
+    whoever includes a file must name it, but for a name that is put together. None: they are too many."""
+    known = set(paths)
+    newest = list(known)
+    found: list[str] = []
+    while newest and len(found) < MOST_ABOVE:
+        names = [path.rpartition("/")[2].lower().encode("utf-8", "surrogatepass") for path in newest]
+        newest = []
+        for path in sources:
+            if path in known:
+                continue
+            try:
+                text = fence.read_bytes(path, SOURCE_LIMIT).lower()
+            except Refused:
+                continue
+            if any(name in text for name in names):
+                newest.append(path)
+        known.update(newest)
+        found += newest
+    return found if len(found) <= MOST_ABOVE else None
+
+
 class Index:
     """``changed(paths)`` is called on the event loop when files arrived, changed or went."""
 
@@ -59,6 +92,7 @@ class Index:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="nayru index")
         self.fence = Fence()
         self.done = False       # the folders have been read once
+        self.rooted: set[str] = set()       # documents of which all is read that may include them
 
     async def in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, partial(call, *args, **kwargs))
@@ -69,11 +103,25 @@ class Index:
         try:
             for folder in folders:
                 paths = await self.in_thread(_list_sources, folder, self.fence)
+                await self._read_above(folder, paths)
                 await self.read(paths)
         finally:
             self.done = True
             gc.freeze()     # the project stays: no later collection needs to walk it
             gc.enable()
+
+    async def _read_above(self, folder: str, sources: list[str]) -> None:
+        """Of ``sources``, read those first that tell which roots reach the open documents."""
+        documents = [path for path in self._session.documents if is_below(path, folder)]
+        above = await self.in_thread(includers, documents, sources, self.fence)
+        if above is None:
+            return
+        config = self._session.config
+        await self._adopt(*await self.in_thread(
+            read_batch, [path for path in above if path not in self._session.documents], self.fence, config))
+        self.settle_roots()
+        self.rooted.update(documents)
+        self._changed(set())
 
     async def read(self, paths: Iterable[str]) -> None:
         """Read ``paths`` from disk (but for open documents) and follow their includes; what is gone is dropped."""

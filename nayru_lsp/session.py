@@ -140,7 +140,8 @@ class Session:
             parsed.path in known and known[parsed.path].text == parsed.text
             and known[parsed.path].dialect is parsed.dialect)]
         self.project = self.project.with_files(taken)
-        self.outdate([parsed.path for parsed in taken])
+        for parsed in taken:
+            self.outdate([parsed.path], parsed.text)
         self._moved(text=True)
 
     def drop(self, path: str) -> None:
@@ -187,10 +188,11 @@ class Session:
         self.symbols = symbols
         self._snapshot = None
 
-    def outdate(self, paths: Iterable[str]) -> None:
-        """These files are other ones now."""
+    def outdate(self, paths: Iterable[str], text: SourceText | None = None) -> None:
+        """These files are other ones now, unless a result was made of this very ``text``."""
         for root, expanded in self.expanded.items():
-            touched = [path for path in paths if path not in expanded.moved and expanded.reads(path)]
+            touched = [path for path in paths if path not in expanded.moved and expanded.reads(path)
+                       and (text is None or not expanded.is_text(path, text))]
             if touched:
                 self.expanded[root] = expanded.with_moved(touched)
                 self._snapshot = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,7 +43,7 @@ def started(folder: Path, tmp_path: Path) -> Callable[[], Service]:
 def ask(service: Service, folder: Path, number: int = 0, *names: str) -> tuple[
         int, dict[str, Any], dict[str, bytes], bool]:
     found = service.expand(f"{folder.as_posix()}/main.asm", number, [f"{folder.as_posix()}/{name}" for name in names])
-    return found[0], found[1], found[2], len(found) == 4
+    return found[0], found[1], found[2], found[4] is not None
 
 
 def end_of(sections: dict[str, Any], digests: dict[str, bytes]) -> int | None:
@@ -96,34 +98,96 @@ def test_kept_on_disk(started: Callable[..., Service], folder: Path) -> None:
     assert not stored and end_of(sections, known) == 0x808007
 
 
-@pytest.mark.parametrize("change", ["lib.asm", "data.bin", "root", "overlay", "damage", "gone"])
-def test_what_the_disk_has_is_worthless(started: Callable[..., Service], folder: Path, tmp_path: Path,
-                                        change: str) -> None:
+@pytest.mark.parametrize("change", ["lib.asm", "data.bin", "gone", "overlay"])
+def test_what_the_disk_has_of_other_files_is_told_as_such(started: Callable[..., Service], folder: Path,
+                                                          change: str) -> None:
     path = f"{folder.as_posix()}/main.asm"
     service = started()
     ask(service, folder)
     assert service.store(path) and ask(started(), folder)[3]
-    root: dict[str, Any] = {}
     if change == "lib.asm":
         (folder / "lib.asm").write_text("!step = 5\nLib:\n    NOP : RTS\n")
     elif change == "data.bin":
         (folder / "data.bin").write_bytes(b"\0\1\2\3")
-    elif change == "root":
-        root["defines"] = (("more", "1"),)
     elif change == "gone":
         (folder / "data.bin").unlink()
-    elif change == "damage":
-        for file in (tmp_path / "cache").iterdir():
-            data = bytearray(file.read_bytes())
-            data[len(data) // 2] ^= 1
-            file.write_bytes(data)
-    service = started(**root)
+    service = started()
     if change == "overlay":
         service.edit(path, MAIN + "    NOP\nMore:\n")
-    _, sections, digests, stored = ask(service, folder)
-    assert not stored
+    number, sections, digests, whole, moved = service.expand(path, 0, [path])
+    other = {"gone": "data.bin", "overlay": "main.asm"}.get(change, change)
+    assert whole and moved == (f"{folder.as_posix()}/{other}",) and end_of(sections, digests) == 0x808006
+    number, sections, digests, whole, moved = service.expand(path, number, [path])
+    assert whole and moved is None, "the result of another execution, of which nothing is a difference"
     assert end_of(sections, digests) == (
         0x808007 if change in ("lib.asm", "data.bin") else None if change == "gone" else 0x808006)
+    assert service.expand(path, number, [path])[1:4] == ({}, digests, False)
+    # Who has a result of a process that is gone does not want an older one.
+    service = started()
+    if change == "overlay":
+        service.edit(path, MAIN + "    NOP\nMore:\n")
+    assert service.expand(path, -1, [path])[3:] == (True, None)
+
+
+@pytest.mark.parametrize("change", ["root", "damage"])
+def test_what_the_disk_has_is_worthless(started: Callable[..., Service], folder: Path, tmp_path: Path,
+                                        change: str) -> None:
+    service = started()
+    ask(service, folder)
+    assert service.store(f"{folder.as_posix()}/main.asm") and ask(started(), folder)[3]
+    for file in (tmp_path / "cache").iterdir() if change == "damage" else ():
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 1
+        file.write_bytes(data)
+    _, sections, digests, stored = ask(started(**{"defines": (("more", "1"),)} if change == "root" else {}), folder)
+    assert not stored and end_of(sections, digests) == 0x808006
+
+
+LOOP = "!i = 0\nwhile !i < 20000\n!i #= !i+1\nendwhile\n"      # some ten pauses
+
+
+def go_on(service: Service, path: str, number: int = 0) -> tuple[Any, ...]:
+    while len(answer := service.expand(path, number, [path])) == 1:
+        pass
+    return answer
+
+
+def test_others_are_served_between_two_slices(folder: Path) -> None:
+    path, other = f"{folder.as_posix()}/main.asm", f"{folder.as_posix()}/other.asm"
+    (folder / "main.asm").write_text(f"lorom\norg $808000\n{LOOP}incsrc lib.asm\nEnd:\n")
+    (folder / "other.asm").write_text("lorom\norg $808000\nEnd:\n")
+    service = Service(60.0, "", 0.0)
+    service.open((Root(path), Root(other)), Fence((folder.as_posix(),)))
+    assert service.expand(path, 0, [path]) == ([path],), "not at its end, but it has come to this file"
+    assert service.expand(path, 0, [path]) == ([],)
+    # Another root has its turn; what an editor tells meanwhile is for the next execution, whatever was read already.
+    assert end_of(*go_on(service, other)[1:3]) == 0x808000
+    service.edit(f"{folder.as_posix()}/lib.asm", LIB + "    NOP\n")
+    service.edit(path, f"lorom\norg $808000\n{LOOP}incsrc lib.asm\n    NOP\nEnd:\n")
+    number, sections, digests, whole, moved = go_on(service, path)
+    assert whole and moved is None and end_of(sections, digests) == 0x808003, "an answer is of the texts of now"
+    assert {name.rpartition("/")[2] for name in digests} == {"main.asm", "lib.asm"}
+    # One that nobody wants any more begins anew when it is asked for.
+    service.edit(path, f"lorom\norg $808000\n{LOOP}{LOOP}End:\n")
+    assert service.expand(path, number, [path]) == ([path],)
+    service.drop(path)
+    assert threading.active_count() == 1
+    assert end_of(*go_on(service, path)[1:3]) == 0x808000
+
+
+def test_time_counts_while_it_works(folder: Path) -> None:
+    path = f"{folder.as_posix()}/main.asm"
+    (folder / "main.asm").write_text("lorom\norg $808000\n!i = 0\nwhile !i < 2000000\n!i #= !i+1\nendwhile\n")
+    service = Service(0.3, "", 0.05)
+    service.open((Root(path),), Fence((folder.as_posix(),)))
+    assert len(service.expand(path, 0, [])) == 1
+    time.sleep(0.4)
+    assert len(service.expand(path, 0, [])) == 1, "the owner's time is not the execution's"
+    with pytest.raises(TimeoutError, match=r"more than 0\.3 s"):
+        go_on(service, path)
+    assert len(service.expand(path, 0, [])) == 1, "and it may be tried again"
+    service.open((), Fence())
+    assert threading.active_count() == 1, "a root that is none any more is given up"
 
 
 def test_a_base_image_that_changes(started: Callable[..., Service], folder: Path) -> None:
@@ -136,7 +200,7 @@ def test_a_base_image_that_changes(started: Callable[..., Service], folder: Path
     image.write_bytes(b"\x20" * 0x8000)
     service.edit(image.as_posix(), None)
     assert end_of(*ask(service, folder, 0)[1:3]) == 0x808020
-    assert end_of(*ask(started(base_image=image.as_posix()), folder, 0)[1:3]) == 0x808020
+    assert end_of(*ask(started(base_image=image.as_posix()), folder, -1)[1:3]) == 0x808020
 
 
 def test_a_disk_that_cannot_be_written(started: Callable[..., Service], folder: Path, tmp_path: Path) -> None:

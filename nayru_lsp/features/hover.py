@@ -184,9 +184,14 @@ def _executed(snapshot: Snapshot, file: ParsedFile, offset: int) -> str:
     data, size = expanded.line_bytes(file.path, row), expanded.line_size(file.path, row)
     if data and size is not None:
         shown = data.hex(" ").upper() + (" ..." if size > BYTES else "")
-        return f"`{address_text(address)}`: `{shown}`" + (f" ({size} bytes)" if size > 4 else "")
+        return f"`{address_text(address)}`: `{shown}`" + (f" ({size} bytes)" if size > 4 else "") + _late(expanded)
     first = " at first: it is executed several times" if expanded.wrote(file.path, row) and size is None else ""
-    return f"`{address_text(address)}`{first}"
+    return f"`{address_text(address)}`{first}{_late(expanded)}"
+
+
+def _late(expanded: Expanded) -> str:
+    """Some file is another one now, and may have moved or changed what is told."""
+    return " (before the last change)" if expanded.stale else ""
 
 
 def made_text(from_path: str, expanded: Expanded, made: Made, known: tuple[Symbol, ...] = ()) -> str:
@@ -194,7 +199,7 @@ def made_text(from_path: str, expanded: Expanded, made: Made, known: tuple[Symbo
     lines = []
     if not known:
         lines.append(f"```asar\n{made.name}\n```")
-    late = " (before the last change)" if expanded.stale else ""
+    late = _late(expanded)
     if made.value is None:
         lines.append("its place is not known: " + next(iter(expanded.reasons), "there is no `org` before it"))
     elif not expanded.is_number(made):
@@ -218,10 +223,10 @@ def _define(snapshot: Snapshot, file: ParsedFile, offset: int, name: str) -> lis
     """The value of a define at this line."""
     found = executed_at(snapshot, file, offset)
     value = define_at(found[0], file.path, found[1], name) if found is not None else None
-    if value is None:
+    if found is None or value is None:
         return []
     text, whole = (one.replace("`", "'") for one in value)
-    return [f"here: `{text or ' '}`" + (f", which expands to `{whole}`" if whole != text else "")]
+    return [f"here: `{text or ' '}`" + (f", which expands to `{whole}`" if whole != text else "") + _late(found[0])]
 
 
 # --- numbers and facts -----------------------------------------------------------------------------------------

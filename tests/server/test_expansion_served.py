@@ -214,14 +214,36 @@ LOOP = "lorom\norg $808000\n!i = 0\nwhile !i < 400000\n!i #= !i+1\nendwhile\nMai
 
 
 async def test_a_long_one_can_be_cancelled(vscode: Editor) -> None:
+    vscode.write("other.asm", "lorom\norg $808000\nOther:\n    RTS\n")
     await opened(vscode, LOOP)
     await vscode.hear("nayru/status", lambda status: "executing main.asm" in str(status))
     begun = await vscode.hear(types.PROGRESS, lambda one: "executing main.asm" in str(one.value))
+    busy = workers(vscode)
     vscode.client.window_work_done_progress_cancel(types.WorkDoneProgressCancelParams(token=begun.token))
     await vscode.hear("nayru/status", lambda status: "executing" not in str(status))
     assert "this line" not in await hover(vscode, "main.asm", 7, 5)
+    vscode.open("other.asm", "lorom\norg $808000\nOther:\n    RTS\n")
+    await vscode.diagnostics("other.asm", 1)
+    await until(lambda: hover(vscode, "other.asm", 3, 5), lambda text: "this line: `$80:8000`" in text)
+    assert set(busy) <= set(workers(vscode)), "only this execution was given up, not its process"
     assert await vscode.client.workspace_execute_command_async(
         types.ExecuteCommandParams(command="nayru.restart", arguments=[]))
+
+
+async def test_another_root_is_not_kept_waiting(vscode: Editor) -> None:
+    other = "lorom\norg $808000\nOther:\n    RTS\n"
+    vscode.write("other.asm", other)
+    await opened(vscode, LOOP.replace("400000", "60000"))
+    begun = await vscode.hear(types.PROGRESS, lambda one: "executing main.asm" in str(one.value))
+    await vscode.hear(types.PROGRESS, lambda one: one.token == begun.token and one.value.get("percentage", 0) > 80)
+    vscode.open("other.asm", other)
+    await vscode.diagnostics("other.asm", 1)
+    await until(lambda: hover(vscode, "other.asm", 3, 5), lambda text: "this line: `$80:8000`" in text)
+    assert "this line" not in await hover(vscode, "main.asm", 7, 5), "it was not waited for"
+    # It goes on where it was, and is told what was typed meanwhile.
+    vscode.change("main.asm", 2, ((7, 0, 7, 0), "    NOP\n"))
+    await vscode.diagnostics("main.asm", 2)
+    await hovered(vscode, 8, 5, "this line: `$80:8001`: `60`")
 
 
 async def test_one_that_takes_too_long_is_given_up(vscode: Editor) -> None:
@@ -253,3 +275,68 @@ async def test_there_at_once_the_next_time(vscode: Editor) -> None:
     vscode.open("main.asm", MAIN)
     await vscode.diagnostics("main.asm", 1)
     assert "20 01 80" in await hovered(vscode, 5, 5, "$80:8002")
+
+
+async def test_known_before_the_project_is_read(vscode: Editor) -> None:
+    """Which roots reach a document is found out first."""
+    vscode.write("nayru.toml", NAMED)
+    for number in range(60):
+        vscode.write(f"data/part{number}.asm", f"Part{number}:\n" + "".join(
+            f".at{row}:\n    LDA.w #{number}+{row} : STA $7E{row:04X},x\n" for row in range(2_000)))
+    vscode.write("lib.asm", LIB)
+    vscode.write("main.asm", MAIN)
+    await vscode.start(options=HIDDEN)
+    vscode.open("main.asm", MAIN)
+    await hovered(vscode, 5, 5, "this line: `$80:8002`: `20 01 80`")
+    said = [str(one.params) for one in vscode.inbox if one.method == "nayru/status"]
+    assert said and "reading the project" in said[-1], "so the project was not read yet"
+    await vscode.ready()
+    await vscode.diagnostics("main.asm", 1)
+    # Nothing of it was looked at again because it was read at last.
+    await asyncio.sleep(0.3)
+    assert "this line: `$80:8002`: `20 01 80`" in await hover(vscode, "main.asm", 5, 5)
+
+
+STALE = """\
+lorom
+incsrc "lib.asm"
+incsrc "slow.asm"
+org $808000
+Main:
+    LDA #!step
+    BRA Far
+    fillbyte 0 : fill !far
+Far:
+    RTS
+"""
+
+
+async def test_files_that_changed_between_two_starts(vscode: Editor) -> None:
+    """What was found before is told at once as such, though not what was wrong then; what is true now replaces it."""
+    vscode.write("nayru.toml", NAMED)
+    vscode.write("slow.asm", "!i = 0\nwhile !i < 20000\n!i #= !i+1\nendwhile\n")
+    await opened(vscode, STALE, "!step = 5\n!far = 200\n")
+    await hovered(vscode, 5, 5, "this line: `$80:8000`: `A9 05`")
+    found = await vscode.diagnostics("main.asm", 1, lambda found: bool(found))
+    assert [one.code for one in found] == ["Erelative_branch_out_of_bounds"]
+    folder = vscode.home / "cache" / "expansion"
+    await until(lambda: asyncio.to_thread(lambda: list(folder.glob("*.bin"))), bool)
+    await vscode.stop()
+
+    vscode.inbox.clear()
+    vscode.write("lib.asm", "!step = 6\n!far = 2\n")
+    await vscode.start(options=HIDDEN)
+    vscode.open("main.asm", STALE)
+    text = await hovered(vscode, 5, 5, "this line")
+    assert "`$80:8000`: `A9 05` (before the last change)" in text
+    assert "here: `5` (before the last change)" in await hover(vscode, "main.asm", 5, 11)
+    await vscode.diagnostics("main.asm", 1)
+    # A key does not take it away; what is told of a line that another text has is nothing.
+    vscode.change("main.asm", 2, ((9, 0, 9, 0), "    NOP\n"))
+    assert "(before the last change)" in await hover(vscode, "main.asm", 4, 2)
+    assert "this line" not in await hover(vscode, "main.asm", 5, 5)
+    await vscode.diagnostics("main.asm", 2)
+    await hovered(vscode, 5, 5, "this line: `$80:8000`: `A9 06`")
+    assert "(before the last change)" not in await hover(vscode, "main.asm", 5, 5)
+    assert not any(one.params.diagnostics for one in vscode.inbox
+                   if one.method == types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)
