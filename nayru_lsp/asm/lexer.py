@@ -1,7 +1,9 @@
 """Logical lines, comments, strings, separators: the first reading of the text, before any grammar.
 
-A *logical line* is one physical line, or several where a line ends in ``,`` or ``\\`` (comments and blank rest not
-counted), or where a 2.0 block comment ``;[[ ]]`` spans lines. Everything here is linear in the text and total.
+A *logical line* is one physical line, or several where a line ends in ``,`` or ``\\`` (comments, spaces and tabs not
+counted), or where a 2.0 block comment ``;[[ ]]`` spans lines. As in Asar, a comma swallows blank lines, a form feed is
+text, and a ``\\`` joins nothing behind lines that commas or a block comment joined: for Asar the line below is empty
+then. Everything here is linear in the text and total.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from nayru_lsp.asm.text import split_lines
 _CODE = re.compile(r"""(?:[^;"'\r\n]++|"[^"\r\n]*+"|'[^\r\n]'|')*+""")
 _STRING = re.compile(r'''"[^"\r\n]*+"|'[^\r\n]\'''')
 _JOINS = re.compile(r"[,\\][ \t]*(?:;[^\r\n]*)?(?:[\r\n]|$)")
+_ENDS = " \t\r\n"
+BLANK = " \t"           # all that Asar takes for white space inside a line
 _SEPARATOR = re.compile(r"(?<![^ \t\r\n]):(?![^ \t\r\n])")
 
 # What may stand for anything: !define, !{define}, <macro argument>. `\!` is an escaped mark.
@@ -60,7 +64,7 @@ def code_end(line: str) -> int:
 
 def joins_next(line: str) -> bool:
     """Does this physical line continue on the next one?"""
-    code = line[:code_end(line)].rstrip()
+    code = line[:code_end(line)].rstrip(BLANK)
     return code[-1:] in (",", "\\")
 
 
@@ -73,7 +77,7 @@ def ends_open(text: str) -> bool:
             end -= 1
         start = max(text.rfind("\n", 0, end - 1), text.rfind("\r", 0, end - 1)) + 1
         line = text[start:end]
-        code = line[:code_end(line)].rstrip()
+        code = line[:code_end(line)].rstrip(BLANK)
         if code:
             return code[-1] == "," or (code[-1] == "\\" and last)    # only a comma swallows blank lines
         end = start
@@ -120,34 +124,35 @@ def logical_lines(text: str, dialect: Dialect = Dialect.ASAR_1) -> list[str]:
     out: list[str] = []
     row = 0
     while row < len(lines):
-        end = logical_end(lines, row, block_comments)
+        end = logical_end(lines, row, dialect)
         out.append(lines[row] if end == row + 1 else "".join(lines[row:end]))
         row = end
     return out
 
 
-def logical_end(lines: list[str], row: int, block_comments: bool = False) -> int:
-    """The row behind the logical line that begins at physical line ``row``. ``block_comments``: ``;[[ ]]`` count."""
-    comma = inside = False
-    begun = row
+def logical_end(lines: list[str], row: int, dialect: Dialect) -> int:
+    """The row behind the logical line that begins at physical line ``row``."""
     while row < len(lines):
-        line = lines[row]
-        if inside or (block_comments and ";[[" in line):
-            inside = block_comment_open(line, inside)
-            row += 1
-            if inside or joins_next(line):
-                continue
+        begun = row
+        code, row = _row(lines, row, dialect)
+        while code[-1:] == "," and row < len(lines):
+            more, row = _row(lines, row, dialect)
+            code = more or code
+        if code[-1:] != "\\" or row > begun + 1 or (code == "\\" and dialect is Dialect.ASAR_1):
             return row
-        code = line[:code_end(line)].rstrip() if line[0] not in "\r\n" else ""
-        if row > begun and comma and not code:
-            row += 1                            # a comma swallows blank lines
-            continue
-        row += 1
-        last = code[-1:]
-        if last != "," and last != "\\":
-            return row
-        comma = last == ","
     return row
+
+
+def _row(lines: list[str], row: int, dialect: Dialect) -> tuple[str, int]:
+    """(code of a physical line, the row behind it); with the lines that a block comment in it spans."""
+    line = lines[row]
+    if dialect is Dialect.ASAR_2 and ";[[" in line:
+        line, inside, _ = _blank_block_comments(line, False)
+        while inside and row + 1 < len(lines):
+            row += 1
+            more, inside, _ = _blank_block_comments(lines[row], True)
+            line = line.rstrip("\r\n") + more
+    return line[:code_end(line)].strip(BLANK), row + 1
 
 
 def logical_starts(lines: list[str]) -> list[int]:
@@ -161,9 +166,16 @@ def scan(raw: str, dialect: Dialect = Dialect.ASAR_1) -> Code:
         return _scan_joined(raw, dialect)
     end = code_end(raw)
     comment = (end, len(body)) if end < len(body) else None
-    code = raw[:end]
+    code = _without_join(raw[:end], dialect)
     masked, defect = _mask(code)
     return Code(code, masked, comment, 1, False, defect)
+
+
+def _without_join(code: str, dialect: Dialect) -> str:
+    """Asar takes a ``\\`` off the end of a line also where there is nothing to join."""
+    if "\\" in code and code.rstrip(BLANK)[-1] == "\\" and (dialect is Dialect.ASAR_2 or code.strip(BLANK) != "\\"):
+        return code.rstrip(BLANK)[:-1].ljust(len(code))
+    return code
 
 
 def _scan_joined(raw: str, dialect: Dialect) -> Code:
@@ -188,10 +200,12 @@ def _scan_joined(raw: str, dialect: Dialect) -> Code:
             _, found_defect = _mask(code)
             if found_defect:
                 defect = (position + found_defect[0], position + found_defect[1], found_defect[2])
-        trimmed = code.rstrip()
-        if row < len(lines) - 1 and trimmed.endswith("\\"):
+        trimmed = code.rstrip(BLANK)
+        if row == len(lines) - 1:
+            code = _without_join(code, dialect)
+        elif trimmed.endswith("\\"):
             following = lines[row + 1][:1]
-            if trimmed[-2:-1] not in ("", " ", "\t", ",") and following not in ("", " ", "\t", "\r", "\n"):
+            if trimmed[-2:-1] not in ("", *" \t,(") and following not in ("", *" \t\r\n,)"):
                 torn = True
             code = trimmed[:-1] + " " * (len(code) - len(trimmed) + 1)
         parts.append(code + " " * (len(line) - len(code)))
@@ -256,8 +270,8 @@ def segments(masked: str) -> list[tuple[int, int]]:
     out = []
     for start, end in spans:
         text = masked[start:end]
-        inner = text.lstrip()
+        inner = text.lstrip(_ENDS)
         if inner:
             start += len(text) - len(inner)
-            out.append((start, start + len(inner.rstrip())))
+            out.append((start, start + len(inner.rstrip(_ENDS))))
     return out

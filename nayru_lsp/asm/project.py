@@ -198,12 +198,12 @@ class Project:
         needles = {symbol.short.lstrip(".!%").removesuffix("()") for symbol in self.definitions(name)}
         needles = {needle for needle in needles if needle} or {name.lstrip("!%").removesuffix("()")}
         words = {word for needle in needles for word in _WORD.findall(needle)}
-        plain = all(_WORD.findall(needle) and not any(map(searched, _WORD.findall(needle))) for needle in needles)
+        marked = {f"\n{word}\n" for word in words if not searched(word)}
         out: list[Reference] = []
         for file in self.files.values():
             for number, (_, block, outline) in enumerate(file.outlines):
-                if plain:
-                    found = not all(words.isdisjoint(line) for line in outline.mentions)
+                if len(marked) == len(needles):
+                    found = any(word in outline.words for word in marked)
                 else:
                     text = block.text
                     found = any(needle in text for needle in needles)

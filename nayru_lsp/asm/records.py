@@ -102,14 +102,12 @@ MAX_NAME = 1_000        # code points of a namespace prefix
 class Outline:
     """What a block of lines tells at a first, quick reading. All positions are relative to the start of the block;
     ``path`` of the includes is "". ``names``: every full name that is defined here, and the first physical line that
-    does. ``mentions``: the words of each line that holds any, but for words that spell a number or a register; their
-    lines stand in ``mention_rows``."""
+    does. ``words``: every word of the code, each between line ends, but for those that `outline.searched` tells."""
 
     entry: Scope
     exit: Scope
     names: dict[str, int] = field(default_factory=dict)
-    mentions: tuple[tuple[str, ...], ...] = ()
-    mention_rows: Sequence[int] = ()
+    words: str = ""
     includes: tuple[Include, ...] = ()
     makers: frozenset[Maker] = frozenset()
     calls: tuple[tuple[str, tuple[str, ...] | str], ...] = ()   # macro calls with their arguments, or these as text
@@ -123,7 +121,7 @@ class Outline:
 @dataclass(slots=True)
 class BlockIndex(Outline):
     """The same with every definition in full, where each scope begins, and sub labels without a parent. It has no
-    ``mentions``: see `mentions.references_of`."""
+    ``words``: see `mentions.references_of`."""
 
     symbols: tuple[Symbol, ...] = ()
     orphans: tuple[tuple[Span, str, bool], ...] = ()    # (where, name, is a main label there?)

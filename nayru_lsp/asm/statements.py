@@ -35,7 +35,7 @@ MAX_LINE = 200_000      # code points; a longer logical line is one opaque state
 MAX_STATEMENTS = 20_000
 
 _LABEL = re.compile(
-    r"(#?)((?:\?)?(?:[A-Za-z_][\w.]*(?=:)|\.+\w+|\++(?=:?(?:\s|\Z))|-+(?=:?(?:\s|\Z)))):?(?=\s|\Z)", re.ASCII)
+    r"(#?)((?:\?)?(?:[A-Za-z_][\w.]*(?=:)|\.+\w+|\++(?=:?(?:[ \t]|\Z))|-+(?=:?(?:[ \t]|\Z)))):?(?=[ \t]|\Z)", re.ASCII)
 _DEFINE = re.compile(r"!(\^*(\w+)|\{(\w+)\})[ \t]+(=|\+=|:=|#=|\?=)(?=[ \t]|\Z)", re.ASCII)
 _MACRO = re.compile(r"%(\w+)[ \t]*(?=\()", re.ASCII)
 _ASSIGN = re.compile(r"(\??[A-Za-z_]\w*)[ \t]+=(?=[ \t]|\Z)", re.ASCII)

@@ -48,14 +48,14 @@ __all__ = [
 ]
 
 DEFINING = INCLUDES | MAPPERS | FREESPACE | frozenset("""
-    macro endmacro function struct endstruct namespace pushns pullns if while for endif endwhile endfor else elseif arch
+    macro endmacro function struct endstruct namespace pushns pullns if while for endif endwhile endfor arch
     org global spcblock endspcblock
 """.split())
-_OPENING = frozenset({"if", "while", "for"})
-_CLOSING = frozenset({"endif", "endwhile", "endfor"})
+OPENING = frozenset({"if", "while", "for"})
+CLOSING = frozenset({"endif", "endwhile", "endfor"})
 _WORD = re.compile(r"[ \t]*(\w+)", re.ASCII)
 _HOLE = re.compile(r"<[^<>\s]*>|!\^*\w+|!\{[^{}]*\}", re.ASCII)
-_MADE_LABEL = re.compile(r"[ \t]*#?((?:\w|\.|\?|<[^<>\s]*>|!\^*\w+|!\{[^{}]*\})+)(:?)(?=\s|\Z)", re.ASCII)
+_MADE_LABEL = re.compile(r"[ \t]*#?((?:\w|\.|\?|<[^<>\s]*>|!\^*\w+|!\{[^{}]*\})+)(:?)(?=[ \t]|\Z)", re.ASCII)
 _MADE_DEFINE = re.compile(r"![^ \t]+[ \t]+(?:=|\+=|:=|#=|\?=)(?=[ \t]|\Z)")
 _MADE_VALUE = re.compile(r"([^ \t=]+)[ \t]+=(?=[ \t]|\Z)")
 _LONE = re.compile(r"[A-Za-z]*\.?(?:!\{?(\w+)\}?|<(\w+|\.\.\.\[[^<>]*\])>)(?=[ \t.]|\Z)", re.ASCII)    # !x, <x>, LDA<x>
@@ -268,9 +268,9 @@ class Reader:
     def _directive(self, raw: str, at: int, directive: Directive, lines: Sequence[str], row: int) -> None:
         name, scope = directive.name, self.scope
         text = raw[directive.text_start : directive.text_end]
-        if name in _OPENING:
+        if name in OPENING:
             self.scope = scope._replace(conditions=scope.conditions + 1)
-        elif name in _CLOSING:
+        elif name in CLOSING:
             self.scope = scope._replace(conditions=max(0, scope.conditions - 1))
         elif name == "macro":
             self._macro(raw, at, directive, text, lines, row)

@@ -59,17 +59,20 @@ class Block:
 
 
 def _blocks_of(text: str) -> list[Block]:
-    if "\r" not in text:       # the same, without making every line
-        parts = text.split("\n")
-        last = parts.pop()
-        found = [Block("\n".join(part) + "\n", len(part)) for first in range(0, len(parts), BLOCK_LINES)
-                 if (part := parts[first:first + BLOCK_LINES])]
-        if last:
-            if len(parts) % BLOCK_LINES and found:
-                found[-1] = Block(found[-1].text + last, found[-1].rows)
-            else:
-                found.append(Block(last, 0))
-        return found
+    """Cut behind line feeds, where some `BLOCK_LINES` lines should be: lines are made only where these are too many."""
+    size = BLOCK_LINES * len(text) // (text.count("\n") + 1)
+    blocks = []
+    start, end = 0, len(text)
+    while start < end:
+        stop = text.find("\n", start + size) + 1 or end
+        part = text[start:stop]
+        rows = _rows_of(part)
+        blocks += [Block(part, rows)] if rows < 2 * BLOCK_LINES else _exact_blocks_of(part)
+        start = stop
+    return blocks
+
+
+def _exact_blocks_of(text: str) -> list[Block]:
     lines = split_lines(text)
     blocks = []
     for first in range(0, len(lines), BLOCK_LINES):

@@ -1,23 +1,15 @@
 from __future__ import annotations
 
-import os
-import re
-from pathlib import Path
-
-import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nayru_lsp.asm import SourceText, parse_line, parse_text
-from nayru_lsp.asm.file import ParsedFile
 from nayru_lsp.asm.flow import WidthState, widths_before
 from nayru_lsp.asm.lexer import logical_lines
-from nayru_lsp.asm.outline import arguments_of, outline_block, searched
 from nayru_lsp.asm.project import Project, Root
-from nayru_lsp.asm.records import BlockIndex, Outline, Scope
+from nayru_lsp.asm.records import BlockIndex, Scope
 from nayru_lsp.asm.symbols import _SymbolReader as SymbolReader
-from nayru_lsp.asm.symbols import index_block, interesting
-from nayru_lsp.asm.syntax import Dialect
+from nayru_lsp.asm.symbols import interesting
 from tests.kit import project_of, read_fixture
 
 
@@ -194,71 +186,6 @@ def _slow_index(lines: list[str]) -> BlockIndex:
     index = BlockIndex(Scope(), Scope(), symbols=tuple(reader.symbols))
     reader.fill(index)
     return index
-
-
-def told(outline: Outline) -> dict[str, object]:
-    """What an outline and a full index must agree on."""
-    calls = [(name, arguments_of(given) if isinstance(given, str) else given) for name, given in outline.calls]
-    return {"exit": outline.exit, "names": set(outline.names), "includes": outline.includes, "makers": outline.makers,
-            "calls": calls, "namespaces": outline.namespaces, "defines": outline.define_texts,
-            "flags": (outline.foreign, outline.native, outline.starts_program)}
-
-
-def agrees(text: str, dialect: Dialect, entry: Scope) -> ParsedFile:
-    file = parse_text("/ws/a.asm", SourceText.of(text), dialect)
-    for _, block, outline in file.outlines:
-        index = block.index(outline.entry)
-        assert told(outline) == told(index)
-        words = {word for line in outline.mentions for word in line}
-        for reference in block.references(index):
-            written = re.findall(r"[A-Za-z_]\w*", block.text[slice(*reference.span)], re.ASCII)
-            assert all(word in words or searched(word) for word in written), (text, reference)
-    lines = logical_lines(text, dialect)
-    assert told(outline_block(text, entry, dialect)) == told(index_block(lines, entry, dialect))
-    return file
-
-
-PARTS = st.sampled_from([
-    "Main:", "Other: RTS", ".sub", "..deep:", ".sub: skip 2", "+", "-- BNE --", "#Here:", "#Here: NOP", "a.b:",
-    "x = 5", "X = Main+1", "!d = Main", "!d += 1", "!d := \"a : b\"", "%m(a, Main)", "%m(\"x\", !d)",
-    "%m(%n(1, 2), (3))", "%m()", "%m (1)", "%m(\\", "%n(Main),", "2)", "3,", "%m(a", "db Main,", "dw Bad, Face",
-    "db \"a;b\", 'c' ; d", "db '\"' ; \"", "db \"a", "LDA Main,X", "LDA !d : STA Main", "JSR A : Main: RTS",
-    "NOP : endif", "if x : nop", "if x : nop ; endif", "if 1", "endif", "macro m(a, b)", "<a>:", ".<a>", "<a>",
-    "endmacro", "struct S $7E0000", "endstruct", "skip 2", "namespace N", "namespace nested on", "namespace off",
-    "pushns", "pullns", "global G:", "arch spc700", "arch 65816", "mov a,b", "incsrc \"b.asm\"", "incbin c.bin:1-2",
-    "org $8000", "lorom", "function f(a) = a+Main", "rep 5", "REP #$20", ";[[", "]]", "; text", "\\", ",", " ", "\t",
-    "\f", "\xa0", ":", " : ", "Ünder:", "%é(1)", "!{d} = 1", "{", "}"])
-ENTRIES = st.sampled_from([Scope(), Scope(main="Up"), Scope(main="Up", conditions=1), Scope(macro=1, macro_name="m"),
-                           Scope(struct="S"), Scope(main="Up", namespace="N", sure=False), Scope(global_next=True)])
-
-
-# The same examples each time: others (--hypothesis-seed) still find joined lines where the two differ.
-@settings(max_examples=1_000, deadline=None, derandomize=True)
-@given(st.lists(st.tuples(st.sampled_from(["", " ", "\t"]), PARTS, st.sampled_from(["", " ", " ; c", ","]),
-                          st.sampled_from(["\n", "\n", "\r\n", "\r", " "])), max_size=14),
-       st.sampled_from(list(Dialect)), ENTRIES)
-def test_an_outline_agrees_with_the_full_index(parts: list[tuple[str, ...]], dialect: Dialect, entry: Scope) -> None:
-    agrees("".join("".join(part) for part in parts), dialect, entry)
-
-
-def test_outlines_of_real_projects_agree_with_the_full_index() -> None:
-    """Every block of local copies of public projects, and of Asar's own test files."""
-    folders = [Path(one) for one in (os.environ.get("NAYRU_CORPUS"), os.environ.get("NAYRU_ASAR_TESTS")) if one]
-    if not folders:
-        pytest.skip("NAYRU_CORPUS names no folder with local copies of public projects")
-    count = 0
-    for path in sorted(path for folder in folders for path in folder.rglob("*.[aA][sS][mM]")):
-        file = parse_text(path.as_posix(), SourceText.of(path.read_bytes().decode("utf-8", "replace")))
-        for _, block, outline in file.outlines:
-            assert told(outline) == told(block.index(outline.entry)), path
-            count += 1
-        file.slim()
-    assert count > 1
-
-
-def test_names_are_found_in_the_lines_that_outlines_leave_out() -> None:
-    project = project_of(read_fixture(";- main.asm\nFace:\nX: dw $10,Face\n db X,Face ; Face\nlda X\n"))
-    assert len(project.references("Face")) == 2 and len(project.references("X")) == 2
 
 
 def test_asar_may_have_been_started_in_a_folder_above() -> None:
