@@ -145,10 +145,18 @@ def looks_inside(expression: Expression) -> bool:
     return not expression.names and not any(name.lstrip("_") in OUTSIDE for name in expression.calls)
 
 
+def names_in(expressions: Sequence[Expression]) -> tuple[str, ...] | None:
+    """All names; None where more than the labels of these names has a say."""
+    if any(one.calls or any("[" in name for name in one.names) for one in expressions):
+        return None
+    return expressions[0].names if len(expressions) == 1 else tuple([name for one in expressions for name in one.names])
+
+
 class Code:
     """One instruction of the 65816 whose operand waits for values."""
 
-    __slots__ = ("asks", "bank", "branch", "by_width", "expression", "fixed", "scoped", "second", "target")
+    __slots__ = ("asks", "bank", "branch", "by_width", "expression", "fixed", "names", "scoped", "second", "stands",
+                 "target")
 
     def __init__(self, expression: Expression, by_width: tuple[Opcode | None, ...],
                  second: Expression | None = None, branch: int = 0, asks: bool = True, target: str = "",
@@ -162,6 +170,8 @@ class Code:
         self.branch = branch            # bytes of the displacement of a branch, 0 for anything else
         self.target = target            # 2.0: ``bra.a`` goes to an address, ``bra.r`` that far
         self.bank = bank                # 2.0: where labels are seen from, whatever `bank` says; -1: from the code
+        self.names = names_in(self.expressions)
+        self.stands = branch > 0        # its bytes hang on where it stands
 
     @property
     def expressions(self) -> tuple[Expression, ...]:
@@ -174,12 +184,15 @@ class Code:
 class Foreign:
     """An instruction of another processor."""
 
-    __slots__ = ("expressions", "form", "scoped")
+    __slots__ = ("expressions", "form", "names", "scoped")
+
+    stands = True
 
     def __init__(self, form: Any, expressions: tuple[Expression, ...]) -> None:
         self.form = form
         self.expressions = expressions
         self.scoped = any(scoped(one) for one in expressions)
+        self.names = names_in(expressions)
 
 
 class Chosen:
@@ -197,13 +210,16 @@ class Chosen:
 class Data:
     """``db``, ``dw``, ``dl``, ``dd``: items are expressions or strings (which go through the character table)."""
 
-    __slots__ = ("items", "scoped", "strings", "unit")
+    __slots__ = ("items", "names", "scoped", "strings", "unit")
+
+    stands = False
 
     def __init__(self, unit: int, items: tuple[Expression | str | bytes, ...]) -> None:
         self.unit = unit
         self.items = items
         self.strings = any(type(item) is str for item in items)
         self.scoped = any(isinstance(item, Expression) and scoped(item) for item in items)
+        self.names = names_in(self.expressions)
 
     @property
     def expressions(self) -> tuple[Expression, ...]:

@@ -13,6 +13,7 @@ from nayru_lsp.asm.mapping import SA1_BANKS, MappingMode, to_rom, to_snes
 from nayru_lsp.asm.problem import Problem
 
 UNPLACED = 1 << 24      # regions from this number on have no known place
+OVERFULL = 1 << 32      # and these: what did not fit into bank 0 and those behind it
 REGION = 24             # bits below the number of a region in a position
 UNSET = -1              # no `org` yet
 MOST_CALLS = 250        # that are told of one place; outside of 2.0 there are no more
@@ -56,8 +57,8 @@ class Write(NamedTuple):
 
 
 class Part:
-    """Writes in a row and their bytes. The numbers in ``unmapped`` and ``wrong`` count from its first write, those in
-    ``judged`` from its first assertion: (number, code, message)."""
+    """Writes in a row and their bytes. The numbers in ``unmapped``, ``wrong`` and ``reasons`` count from its first
+    write, those in ``judged`` from its first assertion: (number, code, message)."""
 
     __slots__ = ("data", "files", "judged", "reads", "reasons", "unmapped", "wrong")
 
@@ -66,7 +67,7 @@ class Part:
         self.judged: list[tuple[int, str, str]] = []
         self.unmapped: list[tuple[int, int, str, str]] = []     # with the row behind that of its write
         self.wrong: list[tuple[int, str, str]] = []
-        self.reasons: list[str] = []        # why something is not known
+        self.reasons: list[tuple[int, str]] = []    # why something is not known
         self.reads: tuple[str, ...] = ()
         self.files: frozenset[int] = frozenset()    # in which its lines stand
 
@@ -76,13 +77,14 @@ WRITES, JUDGED = 0, 4       # in ``Border.at``
 
 class Border:
     """Where a part begins; ``at`` are lengths of what was made before it, `WRITES` that of the writes, `JUDGED` that of
-    the assertions; ``made`` is what was evaluated of it."""
+    the assertions; ``made`` is what was evaluated of it, before it came to lie ``slid`` bytes further on."""
 
-    __slots__ = ("at", "made")
+    __slots__ = ("at", "made", "slid")
 
     def __init__(self, at: tuple[int, ...] = (0,) * (JUDGED + 1)) -> None:
         self.at = at
         self.made: Part | None = None
+        self.slid = 0
 
 
 class Cancelled(Exception):

@@ -2,19 +2,24 @@
 
 A border is the first line of a file, and every `BORDER` lines from there on, outside of loops, structs, sound blocks
 and macros. Between two borders lies a *segment*; what it wrote, defined and found stands together in the logs.
+
+Where nothing but the place differs from then, segments whose lines did nothing but be placed *slide*: they are not
+executed, all that they made lies so many bytes further on. A long file: what is known of a border stands together.
 """
 
 from __future__ import annotations
 
 import itertools
+from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from nayru_lsp.asm.compiled import Block
 from nayru_lsp.asm.expand import Limits, Machine, Read
-from nayru_lsp.asm.expansion import Border, Expansion
+from nayru_lsp.asm.expansion import REGION, Border, Expansion
 from nayru_lsp.asm.project import Root
 from nayru_lsp.asm.state import Frame
 
@@ -22,7 +27,11 @@ BORDER = 512
 FRESH = 1 << 40         # more `+` labels than there are in any program
 ENTERED, TWICE = 10, 11  # the logs of files, and of labels that were there already
 DEEPEST = 100           # frames that a border keeps
+SLIDING = 3             # segments in a row for which it is worth it
 COUNTED = 12            # logs whose lengths a border knows; columns beside the first are as long as that
+
+# Commands that neither ask where they stand nor set it. All others fix their segment.
+_SLIDE = frozenset("incsrc incbin namespace function undef print { }".split())
 
 # What is no part of the state of an execution: its surroundings, its results, what is remembered for speed.
 _NO_STATE = frozenset("""
@@ -33,10 +42,11 @@ _NO_STATE = frozenset("""
     frames priority builtin segments found_border part parting passed before base saved
     follow borders old_index reason_log below settled sized reads moved evaluated_with earlier sought stood
     relabeled redefined shifted ending serial renamed entered twice here known
-    record shapes shared effects
+    record shapes shared effects fixed slid sliding
 """.split())
 
 
+_MAY_DIFFER = frozenset({"plus", "minus", "pos", "real"})
 _SIGNS = {"plus": "pos", "minus": "neg"}        # counts of `+` and `-` labels: only names hang on them
 
 
@@ -47,7 +57,7 @@ class Everything(Exception):
 class Segment(Border):
     """From one border to the next: the state at its start, and where its part of the results begins."""
 
-    __slots__ = ("calls", "entered", "file", "files", "frames", "part", "row", "state")
+    __slots__ = ("calls", "entered", "file", "files", "fixed", "frames", "part", "row", "state")
 
     def __init__(self, file: int, row: int, state: dict[str, Any], frames: list[tuple[Any, ...]], at: tuple[int, ...],
                  part: int, entered: bool) -> None:
@@ -60,6 +70,7 @@ class Segment(Border):
         self.calls = (0, 0)         # numbers of the macro calls that it made: from, up to
         self.part = part            # which execution made it
         self.entered = entered      # it is the beginning of its file
+        self.fixed = True           # what its lines did may hang on where they stand
 
 
 def kept(value: Any) -> Any:
@@ -84,6 +95,8 @@ class Following(Machine):
         self.old_index: dict[tuple[int, int], list[int]] = {}     # (file, row) -> their numbers
         self.borders: list[Segment] = []               # of the time before, from the first that may be met
         self.found_border = -1
+        self.slid = 0               # bytes that what follows this border lies further on
+        self.sliding = True
         self.part = 0               # how many times a part was executed
         self.parting = False
         self.passed = 0
@@ -134,8 +147,10 @@ class Following(Machine):
         segment = self.segment(frame, index)
         for number in self.old_index.get((frame.file, index), ()):
             if self.borders[number].at[1] >= self.passed:
-                if self.same(segment, self.borders[number]):
-                    self.found_border = number
+                if self.same(segment, self.borders[number]) and (
+                        not (by := segment.state["pos"] - self.borders[number].state["pos"])
+                        or self.slides(number, by)):
+                    self.found_border, self.slid = number, by
                     return True
                 self.pass_to(self.borders[number + 1].at[1] if number + 1 < len(self.borders) else len(self.saved[1]))
                 break
@@ -167,8 +182,13 @@ class Following(Machine):
         last = self.segments[-1] if self.segments else None
         if last is not None and last.part == self.part:
             last.calls = last.calls[0], len(self.out.call_table)
+            last.fixed = self.fixed
+        elif last is not None:
+            last.fixed |= self.fixed
+        self.fixed = False
 
     def same(self, new: Segment, old: Segment) -> bool:
+        """Are they in the same state, but for the place?"""
         if len(new.frames) != len(old.frames):
             return False
         for one, other in zip(new.frames, old.frames, strict=True):
@@ -178,7 +198,59 @@ class Following(Machine):
                 return False
         mine, theirs = new.state, old.state
         return mine.keys() == theirs.keys() and all(
-            value is theirs[name] or value == theirs[name] or name in _SIGNS for name, value in mine.items())
+            value is theirs[name] or value == theirs[name] or name in _MAY_DIFFER for name, value in mine.items()
+        ) and mine["pos"] - theirs["pos"] == mine["real"] - theirs["real"]
+
+    def slides(self, number: int, by: int) -> bool:
+        """Do those from border ``number`` on move along, if it lies so many bytes further on?"""
+        return self.sliding and len(self.borders) > number + SLIDING and all(
+            self.slides_to(one, following, by)
+            for one, following in itertools.pairwise(self.borders[number:number + SLIDING + 1]))
+
+    def slides_to(self, one: Segment, following: Segment, by: int) -> bool:
+        """Does it stay in its bank, and did nothing in it ask where it is?"""
+        if one.fixed:
+            return False
+        for state in (one.state, following.state):
+            if not state["cross"] or state["half"] or state["free_id"]:
+                return False
+            for at, origin in (("pos", "origin"), ("real", "real_origin")):
+                position, start = state[at], state[origin]
+                if not 0 <= position < 1 << REGION or (position + by ^ start) & ~0xFFFF or (position ^ start) & ~0xFFFF:
+                    return False
+        return True
+
+    def slid_to(self, first: int, most: int) -> int:
+        """The border up to which those from ``first`` on move along."""
+        segments, by = self.segments, self.slid
+        stop = first
+        while stop < most and self.slides_to(segments[stop], segments[stop + 1], by):
+            stop += 1
+        return stop
+
+    def slide(self, first: int, stop: int, by: int) -> list[str]:
+        """Segments ``first`` up to ``stop``, and the border of this one, lie so many bytes further on. Gives the labels
+        that do."""
+        out, segments = self.out, self.segments
+        start, until = segments[first].at, segments[stop].at
+        for column in (out._at, out._real):
+            column[start[0]:until[0]] = array("q", [at + by for at in column[start[0]:until[0]]])
+        moved = [name for name in self.label_log[start[1]:until[1]] if name not in self.static]
+        for name in moved:
+            self.labels[name] += by
+        if self.relabeled is not None:
+            self.relabeled = {**{name: self.now[name] for name in moved}, **self.relabeled}
+        self.guesses[start[3]:until[3]] = [
+            (keys, literal, width, at + by, how) for keys, literal, width, at, how in self.guesses[start[3]:until[3]]]
+        self.deferred[start[4]:until[4]] = [
+            (words, scope, place, at + by, real + by)
+            for words, scope, place, at, real in self.deferred[start[4]:until[4]]]
+        for segment in segments[first:stop]:
+            segment.slid += by
+        for segment in segments[first:stop + 1]:
+            segment.state["pos"] += by
+            segment.state["real"] += by
+        return moved
 
     def restore(self, segment: Segment) -> None:
         for name, value in segment.state.items():
@@ -193,6 +265,11 @@ class Following(Machine):
             frame.border = rows[number] if number < len(rows) else frame.index + BORDER
         self.last_mark = {}
         self.head = -1
+
+    def command(self, block: Block) -> None:
+        if block[2] not in _SLIDE or (block[2] == "incbin" and len(block[3]) > 2):
+            self.fixed = True
+        super().command(block)
 
     def enter_file(self, path: str, from_path: str) -> bool:
         depth = len(self.frames)
@@ -260,6 +337,7 @@ class Following(Machine):
         self.segments, self.borders = above, tail
         self.part += 1
         self.total = 0
+        self.fixed = False
         self.parting, self.below = True, None
         self.renamed, self.here = set(), set()
         self.before: dict[str, int | None] = {}
@@ -272,7 +350,7 @@ class Following(Machine):
             self.old_index.setdefault((segment.file, segment.row), []).append(number)
         for rows in self.follow.values():
             rows.sort()
-        self.found_border = -1
+        self.found_border, self.slid = -1, 0
         self.restore(start)
         return self.before
 

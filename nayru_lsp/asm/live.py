@@ -29,6 +29,7 @@ from nayru_lsp.asm.syntax import Dialect
 from nayru_lsp.asm.text import Span
 
 MAX_PLACES = 20         # of one edit, in the order of execution
+MAX_SLIDES = 30         # and stretches that need not be executed because of it
 MORE_CALLS = 200_000    # of macros, made in parts, before the whole is executed again: those of the past are kept
 CONTEXT = 64            # lines that joins may reach around an edit
 
@@ -185,18 +186,24 @@ class Live:
         for number in concerned:
             self._moved(segments[number], file, old, new, first, end, delta)
         changed: set[str] = set()
-        before = machine.part
-        for _ in range(MAX_PLACES):
+        before, slides, places = machine.part, 0, 0
+        while affected >= 0:
+            machine.sliding = slides < MAX_SLIDES
             stop = self._part(affected, changed)
             if stop is None:
                 return False
             segments = machine.segments
             affected = next((one for one in machine.concerned(file) if one >= stop and segments[one].part <= before
                              and self._touches(one, file, first, end + delta)), -1)
-            if affected < 0:            # else a file that is included more than once
-                break
-        else:
-            return False
+            if machine.slid:            # not to the very end: something is executed behind it
+                most = affected if affected >= 0 else len(segments) - 1
+                affected = machine.slid_to(stop, most)
+                changed.update(machine.slide(stop, affected, machine.slid))
+                slides += 1
+            elif affected >= 0:         # a file that is included more than once
+                places += 1
+                if places == MAX_PLACES:
+                    return False
         if len(set(machine.entered)) != len(machine.out.files):
             return False        # one is not included any more
         if machine.sized or machine.sought or changed & machine.shape_reads or not self._guesses_hold(changed) or (
@@ -368,8 +375,14 @@ def _spliced(old: Lines, first: int, end: int, lines: list[str]) -> Lines:
     for row, rows in old.runs.items():
         if rows.end < first:
             new.runs[row] = rows
-    if not delta and old.controls is not None and not any(_may_control(line) for line in (*lines, *old[first:end])):
-        new.controls = old.controls
+    controls = old.controls
+    if controls is not None and not any(_may_control(line) for line in (*lines, *old[first:end])):
+        if delta:
+            here = array("I", [controls[end] + delta]) * len(lines)
+            above, below = controls[:first], controls[end:]
+            controls = array("I", [row + delta if row >= end else row for row in above]) + here + array(
+                "I", [row + delta for row in below])
+        new.controls = controls
     return new
 
 

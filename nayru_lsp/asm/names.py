@@ -128,8 +128,10 @@ class Names(State):
         if self.modern and self.forward(expression):
             raise self.drop("label_forward", "this label must be defined above")
         static = self.is_static(expression)
-        if not static and not self.modern:
-            raise self.drop("label_cross_assignment", "a label cannot be set from another label that is not fixed")
+        if not static:
+            if not self.modern:
+                raise self.drop("label_cross_assignment", "a label cannot be set from another label that is not fixed")
+            self.fixed = True
         try:
             value = expression.integer(self) & 0xFFFFFF
         except Unknown as reason:
@@ -229,6 +231,8 @@ class Names(State):
 
     def call(self, name: str, arguments: tuple[float | int | str, ...]) -> float | int:
         name = name.lstrip("_")
+        if name == "pc" or name == "realbase":
+            self.fixed = True
         if name == "pc":
             if self.pos >> REGION >= UNPLACED:
                 raise Unknown("pc() in a place that is not known")

@@ -6,7 +6,7 @@ from typing import Any
 
 from nayru_lsp.asm.arithmetic import Expression, compile_expression
 from nayru_lsp.asm.compiled import Block, Chosen, Code, Data, Foreign, Rows, pack
-from nayru_lsp.asm.expansion import REGION, Fatal
+from nayru_lsp.asm.expansion import OVERFULL, REGION, UNPLACED, Fatal
 from nayru_lsp.asm.mapping import MappingMode, to_rom, to_snes
 from nayru_lsp.asm.names import Names, without_index
 
@@ -219,15 +219,22 @@ class Placing(Names):
         return address + size
 
     def crossed(self) -> None:
+        """Asar stops where the end of a bank is passed. Here what follows has no known place until the next `org`, as
+        if it were still in that bank, so that one instruction too many takes nothing else away."""
         mask = 0x7FFF0000 | (0x8000 if self.half else 0)
         for one, start in ((self.pos, self.origin), (self.real, self.real_origin)):
-            if start >= 0 and (one ^ start) & mask and (one - 1 ^ start) & mask:
+            if 0 <= start < UNPLACED << REGION and (one ^ start) & mask and (one - 1 ^ start) & mask:
+                self.fixed = True
                 code = "bank_border_crossed"
                 if self.modern and self.free_id and not self.placing and to_rom(
                         self.mode, (start & 0xFF0000) + 0x10000, self.sa1_banks) is None:
                     code = "snes_address_doesnt_map_to_rom"     # in freespace the last pass alone sees it, byte by byte
                 self.problem(code, f"the end of the bank is passed at ${one & 0xFFFFFF:06X}")
-                raise Fatal
+                if self.free_id or self.placing or self.in_struct or self.block is not None or self.inline:
+                    raise Fatal
+                self.pos = self.origin = _beyond(self.pos, self.origin)
+                self.real = self.real_origin = _beyond(self.real, self.real_origin)
+                return
 
     def end_freespace(self) -> None:
         if self.free is not None and self.free_id and self.pos >= 0 and self.pos >> REGION:
@@ -237,9 +244,18 @@ class Placing(Names):
         self.free_id = self.free_extra = 0
 
 
+def _beyond(position: int, origin: int) -> int:
+    """A position behind the end of the bank in which ``origin`` is."""
+    return (OVERFULL + (origin >> 16 & 0xFF)) << REGION | position & 0xFFFFFF
+
+
 def label_width(value: int, position: int, for_bank: int, dp: str, address: str, dp_base: int, free_code: bool) -> int:
     """Bytes that a label at ``value`` takes as the operand of an instruction at ``position`` (both with their regions),
     by what `bank`, `optimize` and `dpbase` say. Order and cases are Asar's; proven by its bytes."""
+    if value >= OVERFULL << REGION:
+        value = value >> REGION - 16 & 0xFF0000 | 0xFFFF
+    if position >= OVERFULL << REGION:
+        position = position >> REGION - 16 & 0xFF0000 | 0xFFFF
     region = value >> REGION
     if not region and (dp != "none" or address != "default"):
         bank, word = value >> 16, value & 0xFFFF

@@ -174,6 +174,7 @@ class State:
         self.evaluated_with: Any = None             # the functions and structs of then
         self.settled = True         # every size that was taken from a label is right
         self.sized = False          # `datasize` was asked before all labels were there
+        self.fixed = False          # something hung on where it stands, or set it, see `following`
         self.record: Any = None     # of the call that is being recorded, see `calls`
         self.shapes: dict[Any, Any] = {}
         self.shared: dict[Any, Any] = {}
@@ -315,11 +316,13 @@ class State:
     def unknown(self, reason: str) -> None:
         """What follows has no known place until the next `org`."""
         self.record = None
+        self.fixed = True
         self.reason_log.append(reason)
         self.next_region += 1
         self.pos = self.real = self.origin = self.real_origin = self.next_region << REGION | 0x8000
 
     def without_org(self) -> None:
+        self.fixed = True
         self.problem("missing_org", "there is no `org` before this: Asar takes $008000",
                      severity=Severity.ERROR if self.modern else Severity.WARNING)
         self.pos = self.real = self.origin = self.real_origin = 0x8000

@@ -1,8 +1,8 @@
 """The bytes of what an execution wrote, once every label has its value (see `expand`).
 
 They are evaluated in parts: what lies between two borders (`following`), or all at once where there are none. A part
-remembers which names it looked up, so that after an edit only those parts are evaluated again that were made anew or
-read a label that is another one now.
+remembers which names it looked up, so that after an edit only those parts are evaluated again that were made anew,
+read a label that is another one now, or lie elsewhere; and of the latter only the lines to which that matters.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from contextlib import suppress
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from nayru_lsp.asm.arithmetic import Unknown, Wrong
 from nayru_lsp.asm.commands_2 import said_2
-from nayru_lsp.asm.compiled import Code, Data, Foreign, Rows, each_row, pack, row_data, split_list, unquoted, words_of
+from nayru_lsp.asm.compiled import Code, Data, Rows, each_row, pack, row_data, split_list, unquoted, words_of
 from nayru_lsp.asm.expansion import ALWAYS, JUDGED, REGION, UNPLACED, WRITES, Expansion, Part
 from nayru_lsp.asm.mapping import SA1_BANKS, MappingMode, to_rom
-from nayru_lsp.asm.state import BARE, TOP, Drop
+from nayru_lsp.asm.state import BARE, TOP, Drop, Scope
 
 if TYPE_CHECKING:
     from nayru_lsp.asm.expand import Machine
@@ -37,12 +38,17 @@ def evaluate(machine: Machine, out: Expansion) -> list[tuple[int, Part]]:
     parts = []
     ends = [border.at for border in borders[1:]] + [(len(out._objects), 0, 0, 0, len(machine.deferred))]
     for border, end in zip(borders, ends, strict=True):
-        part = border.made
-        if part is None or ALWAYS in part.reads or not changed.isdisjoint(part.reads):
+        part, before = border.made, border.made
+        span = border.at[WRITES], end[WRITES]
+        if part is None or border.slid or ALWAYS in part.reads or not changed.isdisjoint(part.reads):
             part = border.made = Part()
             machine.mode, machine.sa1_banks, machine.reads = mode, banks, set()
             _judge(machine, part, border.at[JUDGED], end[JUDGED])
-            _evaluate(machine, out, part, border.at[WRITES], end[WRITES], done)
+            if before is None or ALWAYS in before.reads or not _mapped_as_before(out, before, border.slid, *span):
+                _evaluate(machine, out, part, *span, done)
+            else:
+                _patch(machine, out, part, before, changed, bool(border.slid), *span)
+            border.slid = 0
         parts.append((border.at[WRITES], part))
     for border, (_, part) in zip(borders, parts, strict=True):
         for at, code, message in part.judged:
@@ -53,7 +59,7 @@ def evaluate(machine: Machine, out: Expansion) -> list[tuple[int, Part]]:
     for start, part in parts:
         for at, code, message in part.wrong:
             machine.problem(code, message, out._place[start + at])
-        machine.reason_log += part.reasons
+        machine.reason_log += [reason for _, reason in part.reasons]
     out.problems = tuple(kept + machine.problems)
     out.reasons = Counter(reasons + machine.reason_log)
     machine.problems, machine.reason_log, machine.shape_reads = kept, reasons, reads
@@ -87,13 +93,13 @@ def _judge(machine: Machine, part: Part, start: int, stop: int) -> None:
 
 
 def _evaluate(machine: Machine, out: Expansion, part: Part, start: int, stop: int, done: dict[int, bytes]) -> None:
-    """``done``: the bytes of what is the same wherever it stands, by the identity of the object."""
-    objects, ats, places, reals = out._objects, out._at, out._place, out._real
+    """``done``: the bytes of what is the same wherever it stands, by the identity of the object; whatever part it is
+    in reads the labels."""
+    objects, places, reals = out._objects, out._place, out._real
     reads = machine.reads
     add = part.data.append
     modes = out._modes
-    next_mode = bisect_right([at for at, _, _ in modes], start)
-    machine.mode, machine.sa1_banks = modes[next_mode - 1][1:] if next_mode else (MappingMode.LOROM, SA1_BANKS)
+    next_mode = _mode(machine, out, start)
     change = modes[next_mode][0] if next_mode < len(modes) else stop
     mapped: set[int] = set()
     for number in range(start, stop):
@@ -126,31 +132,83 @@ def _evaluate(machine: Machine, out: Expansion, part: Part, start: int, stop: in
             continue
         if kind is tuple:
             op, opcode, scope = obj
-            machine.scope = scope if scope is not None else BARE
             key = 0
         else:
-            op, opcode = obj, None
-            machine.scope = BARE
-            key = 0 if kind is Foreign or (kind is Code and obj.branch) else id(obj)
+            op, opcode, scope = obj, None, None
+            key = 0 if op.names is None or op.stands else id(obj)
             if key in done:
+                reads.update(op.names)
                 add(done[key])
                 continue
-        machine.place, machine.real = places[number], real
-        looked = len(reads)
-        try:
-            made: bytes | None = _bytes_of(machine, op, opcode, ats[number])
-        except Unknown as reason:
-            part.reasons.append(str(reason))
-            made = None
-        except Wrong as wrong:
-            if not machine.stopped or wrong.code != "label_not_found":     # it may come later
-                part.wrong.append((number - start, wrong.code, str(wrong)))
-            made = None
-        if key and made is not None and len(reads) == looked and ALWAYS not in reads:
+        made = _one(machine, out, part, number, number - start, op, opcode, scope)
+        if key and made is not None:
             done[key] = made
         add(made)
     part.reads = tuple(reads)
     part.files = frozenset([place >> 24 & 0xFFFF for place in places[start:stop]])
+    machine.reads = set()
+
+
+def _mode(machine: Machine, out: Expansion, number: int) -> int:
+    """That of write ``number``; gives which change of it comes next."""
+    modes = out._modes
+    after = bisect_right([at for at, _, _ in modes], number)
+    machine.mode, machine.sa1_banks = modes[after - 1][1:] if after else (MappingMode.LOROM, SA1_BANKS)
+    return after
+
+
+def _one(machine: Machine, out: Expansion, part: Part, number: int, at: int, op: Any, opcode: Any,
+         scope: Scope | None) -> bytes | None:
+    """The bytes of write ``number``, ``at`` in its part."""
+    machine.scope = scope if scope is not None else BARE
+    machine.place, machine.real = out._place[number], out._real[number]
+    try:
+        return _bytes_of(machine, op, opcode, out._at[number])
+    except Unknown as reason:
+        part.reasons.append((at, str(reason)))
+    except Wrong as wrong:
+        if not machine.stopped or wrong.code != "label_not_found":     # it may come later
+            part.wrong.append((at, wrong.code, str(wrong)))
+    return None
+
+
+def _mapped_as_before(out: Expansion, before: Part, slid: int, start: int, stop: int) -> bool:
+    """Does every write show ROM if it did before, when all of them lay ``slid`` bytes higher up?"""
+    if not slid or start == stop:
+        return True
+    first, last = out._real[start], out._real[stop - 1]     # a part that slides goes on in one direction
+    return not before.unmapped and len({first >> 15, last >> 15, first - slid >> 15, last - slid >> 15}) == 1
+
+
+def _patch(machine: Machine, out: Expansion, part: Part, before: Part, changed: set[str], slid: bool, start: int,
+           stop: int) -> None:
+    """What was evaluated before, and anew only what reads a label that changed or looks where it stands."""
+    objects = out._objects
+    part.data, part.unmapped, part.files = before.data.copy(), before.unmapped, before.files
+    again: set[int] = set()
+    next_mode = _mode(machine, out, start)
+    several = next_mode < len(out._modes) and out._modes[next_mode][0] < stop
+    for at, obj in enumerate(objects[start:stop]):
+        kind = type(obj)
+        if kind is bytes or kind is Rows or kind is str:
+            continue
+        op, opcode, scope = obj if kind is tuple else (obj, None, None)
+        names = op.names
+        if names is not None and not (slid and op.stands):
+            if scope is not None and (scope.keys or scope.space):
+                keys = [scope.keys.get(name, name) for name in names]
+                if changed.isdisjoint(keys) and not (
+                        scope.space and not changed.isdisjoint([scope.space + key for key in keys])):
+                    continue
+            elif changed.isdisjoint(names):
+                continue
+        again.add(at)
+        if several:
+            _mode(machine, out, start + at)
+        part.data[at] = _one(machine, out, part, start + at, at, op, opcode, scope)
+    part.wrong = sorted([*(one for one in before.wrong if one[0] not in again), *part.wrong], key=itemgetter(0))
+    part.reasons = sorted([*(one for one in before.reasons if one[0] not in again), *part.reasons], key=itemgetter(0))
+    part.reads = (*before.reads, *machine.reads.difference(before.reads))
     machine.reads = set()
 
 

@@ -155,6 +155,72 @@ def test_what_is_typed_is_executed_in_a_part(line: str, monkeypatch: pytest.Monk
         assert len(new) < len(machine.segments) / 3, "more was executed than the bank"
 
 
+def test_what_many_parts_write_alike_is_evaluated_again_in_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nayru_lsp.asm.following.BORDER", 10)
+    texts = {"/main.asm": "lorom\norg $008000\n" + "    jsl There\n" * 40 + "org $018000\nThere:\n    rtl\n"}
+    root = Root("/main.asm", Dialect.ASAR_1)
+    live = Live(root, lambda path: texts[path].encode() if path in texts else None)
+    assert set(live.expansion.data()[:-1]) == {b"\x22\x00\x80\x01"}
+    texts["/main.asm"] = texts["/main.asm"].replace("There:", "    nop\nThere:")
+    live.changed(["/main.asm"])
+    check(texts, live, root)
+    assert set(live.expansion.data()[:-2]) == {b"\x22\x01\x80\x01"}
+
+
+SLIDING = "lorom\n" + "".join(
+    f"org $0{bank}8000\n" + "".join(
+        f"L{bank}_{n}:\n    lda L{1 - bank}_{n}\n    jml L{bank}_{(n + 7) % 200}\n    bra L{bank}_{n}\n"
+        f"    dw L{bank}_{n}\n"
+        for n in range(200)) + f"pushpc\norg $0{bank}FF00\n    dw L{bank}_100\npullpc\n" + "".join(
+        f"M{bank}_{n}:\n-   bne -\n    beq +\n+   assert pc() == M{bank}_{n}+4\n" for n in range(200))
+    for bank in range(2))
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+@pytest.mark.parametrize("line", ["    nop", "New:\n    jmp New", "-   beq -\n+   nop", "%no()", "    dl pc()"])
+def test_what_is_only_moved_is_not_executed(dialect: Dialect, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nayru_lsp.asm.following.BORDER", 20)
+    texts = {"/main.asm": SLIDING}
+    root = Root("/main.asm", dialect)
+    live = Live(root, lambda path: texts[path].encode() if path in texts else None)
+    before = live.expansion.values["L0_150"], live.expansion.values["M0_150"], live.expansion.values["M1_150"]
+    rows = SLIDING.split("\n")
+    at = rows.index("L0_3:")
+    for text in [line.split("\n")[0], line, "", line, "    lda #$12\n" + line, ""]:
+        texts["/main.asm"] = "\n".join([*rows[:at], *([text] if text else []), *rows[at:]])
+        machine, part = live._machine, live._machine.part
+        live.changed(["/main.asm"])
+        check(texts, live, root)
+        assert live.again in ("a part", "nothing")
+        new = [segment for segment in machine.segments if segment.part > part]
+        assert len(new) < len(machine.segments) / 5, "what lies behind the line was executed"
+    assert before == (live.expansion.values["L0_150"], live.expansion.values["M0_150"], live.expansion.values["M1_150"])
+
+
+def test_a_bank_that_is_too_full_takes_nothing_else_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nayru_lsp.asm.following.BORDER", 50)
+    body = "".join(f"A{n}:\n    db {','.join(['1'] * 64)}\n" for n in range(511)) + f"    db {','.join(['2'] * 57)}\n"
+    rest = ("Last:\n    jmp Gone\nGone:\n    jml Other\n"
+            "org $018000\nOther:\n    jml First\n    jmp Other\n    jml Gone\n    dl Last,Gone\n")
+    texts = {"/main.asm": f"lorom\norg $008000\nFirst:\n{body}{rest}"}
+    root = Root("/main.asm", Dialect.ASAR_1)
+    live = Live(root, lambda path: texts[path].encode() if path in texts else None)
+    assert not live.expansion.problems, "$00FFFF is the last byte"
+    known = [b"\x5c\x00\x80\x00", b"\x4c\x00\x80"]
+    for count, last, gone in ((0, 0xFFF9, 0xFFFC), (1, 0xFFFA, 0xFFFD), (3, 0xFFFC, 0xFFFF), (5, 0xFFFE, None),
+                              (9, None, None), (2, 0xFFFB, 0xFFFE), (0, 0xFFF9, 0xFFFC)):
+        texts["/main.asm"] = f"lorom\norg $008000\nFirst:\n{'nop : ' * count}\n{body}{rest}"
+        live.changed(["/main.asm"])
+        check(texts, live, root)
+        expansion = live.expansion
+        assert live.again in ("a part", "nothing")
+        assert [one.code for one in expansion.problems] == ["Ebank_border_crossed"] * (count > 0)
+        values = [one.value if (one := expansion.label(name)) is not None else -1 for name in ("Last", "Gone", "Other")]
+        assert values == [last, gone, 0x018000]
+        assert expansion.data()[-4:-2] == known, "what is behind the next `org` is there"
+        assert (expansion.data()[-1] is None) is (last is None or gone is None)
+
+
 def test_another_base_image_is_another_program() -> None:
     files = {"/main.asm": b"lorom\norg $008000\ndb read1($008000)\n", "/base.sfc": b"\x01" * 0x8000}
     root = Root("/main.asm", Dialect.ASAR_1, base_image="/base.sfc")
