@@ -83,6 +83,7 @@ class Nayru:
         self._model = ""
         self._root_note = ""
         self._work_note = ""
+        self._opening: dict[str, ParsedFile] = {}
         self._published: dict[str, tuple[int | None, list[types.Diagnostic]]] = {}  # path -> last sent
         self._wire()
 
@@ -92,6 +93,7 @@ class Nayru:
         notify(types.INITIALIZE, self.initialize)
         answer(types.INITIALIZED, self.initialized)
         answer(types.SHUTDOWN, self.shutdown)
+        self.ls.protocol.before[types.TEXT_DOCUMENT_DID_OPEN] = self._parse
         notify(types.TEXT_DOCUMENT_DID_OPEN, self.did_open)
         notify(types.TEXT_DOCUMENT_DID_CHANGE, self.did_change)
         notify(types.TEXT_DOCUMENT_DID_CLOSE, self.did_close)
@@ -294,8 +296,12 @@ class Nayru:
 
     # --- documents ---------------------------------------------------------------------------------------------
 
+    def _parse(self, params: types.DidOpenTextDocumentParams) -> None:
+        """What `did_open` needs and takes long, in a thread."""
+        self._opening[params.text_document.uri] = self.session.parse(params.text_document)
+
     def did_open(self, params: types.DidOpenTextDocumentParams) -> None:
-        document = self.session.open(params.text_document)
+        document = self.session.open(params.text_document, self._opening.pop(params.text_document.uri, None))
         self._fence()
         self.expansions.changed(document.path)
         self.check_soon(document.path, 0)

@@ -29,6 +29,7 @@ from nayru_lsp.convert import to_range, to_workspace_edit
 from nayru_lsp.features.inline_completion import inline_completion
 from nayru_lsp.files import Refused
 from nayru_lsp.forgetting import ForgetError, forget_in_training
+from nayru_lsp.plugins import Plugins
 from nayru_lsp.prompt import RENDERER
 from nayru_lsp.samples import SampleError, SampleStore
 from nayru_lsp.session import Document, Edit
@@ -102,11 +103,12 @@ class Assist:
         return None if file is None else str(file.text)
 
     async def _start_models(self) -> None:
-        from nayru_lsp.assist.models import PREDICTOR, Models  # httpx and ollama are slow to import
-
         nayru = self._nayru
-        worker = Worker(PREDICTOR, name="predictor")
-        models = self._models = Models(nayru.session.config.user, nayru.plugins, worker)
+        models = await asyncio.to_thread(_make_models, nayru.session.config.user, nayru.plugins)
+        while models.user != nayru.session.config.user:     # settings changed meanwhile
+            await models.close()
+            models = await asyncio.to_thread(_make_models, nayru.session.config.user, nayru.plugins)
+        self._models = models
         nayru.schedule.start(self._learn(models))
         await self._tell_model()
 
@@ -328,6 +330,13 @@ class Assist:
             self._nayru.tell("Deleted. The models of these runs were trained on it and cannot forget: "
                              + ", ".join(trained))
         return gone
+
+
+def _make_models(user: UserConfig, plugins: Plugins) -> Models:
+    """In a thread: httpx and ollama are slow to import, and so are certificates to read."""
+    from nayru_lsp.assist.models import PREDICTOR, Models
+
+    return Models(user, plugins, Worker(PREDICTOR, name="predictor"))
 
 
 def _open_store(folder: Path, cap: int, told: Callable[[str], None]) -> SampleStore:

@@ -297,7 +297,9 @@ class Expansions:
                 self._nayru.check_soon(path)
 
     async def _overtaken(self, expanded: Expanded, project: Project, texts: dict[str, SourceText]) -> list[str]:
-        """The files of ``expanded`` that have another text now than in ``project``, when it was asked for."""
+        """The files of ``expanded`` that have another text now than in ``project``, when it was asked for. What takes
+        long is done beside the event loop: a table of names, and a look at each file that was read for the first time
+        meanwhile, nearly always as it was executed."""
         files = self._nayru.session.project.files
 
         def others() -> list[str]:
@@ -305,10 +307,13 @@ class Expansions:
             return [path for path in {*expanded.files, *expanded.moved, *texts}
                     if expanded.reads(path) and _text(now, path) is not _text(project.files, path)]
 
-        # What was read for the first time meanwhile is nearly always what was executed: looked at beside the loop.
-        new = [(path, files[path].text) for path in others() if path not in project.files]
-        if new:
-            await asyncio.to_thread(lambda: [expanded.is_text(path, text) for path, text in new])
+        def prepare() -> None:
+            expanded.label("")
+            for path, text in new:
+                expanded.is_text(path, text)
+
+        new = [(path, files[path].text) for path in others() if path in files and path not in project.files]
+        await asyncio.to_thread(prepare)
         now = self._nayru.session.project.files
         return [path for path in others() if path in project.files or not (
             path in now and expanded.is_text(path, now[path].text))]

@@ -1,5 +1,8 @@
-"""What pygls does otherwise than we need: text sync, broken messages, pop-ups, the exit code.
+"""What pygls does otherwise than we need: reading messages, text sync, broken messages, pop-ups, the exit code.
 
+- Messages are read and handled one after the other as there, but what takes long before one can be handled is done in
+  a thread: to decode a long one or the first of its kind (cattrs writes and compiles code then), and what
+  `Protocol.before` names. Everything else goes on meanwhile.
 - The texts are the session's. pygls splits lines at form feeds, so an incremental edit after one corrupts its copy,
   and keeping that copy costs tens of milliseconds a key in a large file: its document handlers are not run.
 - A request that does not fit the protocol's types is answered with an error, and never shown as a pop-up.
@@ -8,19 +11,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
-from collections.abc import Generator
-from typing import Any
+import re
+from collections.abc import Callable, Generator
+from threading import Event
+from typing import Any, BinaryIO
 
 from cattrs import Converter
 from lsprotocol import types
 from lsprotocol.converters import get_converter
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
+from pygls.io_ import StdinAsyncReader, StdoutWriter
 from pygls.lsp.server import LanguageServer
 from pygls.protocol import LanguageServerProtocol, lsp_method
 
 log = logging.getLogger("nayru.protocol")
+
+SHORT = 20_000      # bytes of a message that is decoded on the event loop
+_LENGTH = re.compile(rb"^Content-Length: (\d+)\r\n$")
+_METHOD = re.compile(rb'"method": ?"([^"]*)"')
 
 Steps = Generator[Any, Any, None]
 
@@ -47,6 +58,9 @@ class _Broken:
 
 class Protocol(LanguageServerProtocol):
     """pygls' protocol with the differences of this module's head."""
+
+    # Method -> what is done in a thread before a message is handled; it must not touch what the event loop changes.
+    before: dict[str, Callable[[Any], object]]
 
     @property
     def shut_down(self) -> bool:
@@ -124,6 +138,54 @@ class Server(LanguageServer):
 
     def __init__(self, name: str, version: str) -> None:
         super().__init__(name, version, protocol_cls=Protocol, converter_factory=converter, max_workers=2)
+        self.protocol.before = {}
+        self._decoded: set[bytes] = set()       # methods that were decoded once
+
+    def start_io(self, stdin: BinaryIO, stdout: BinaryIO) -> None:      # type: ignore[override]
+        self._stop_event = Event()
+        self.protocol.set_writer(StdoutWriter(stdout))
+        try:
+            asyncio.run(self._read(StdinAsyncReader(stdin, self.thread_pool)))
+        except BrokenPipeError:
+            log.warning("the editor has gone")
+        except (KeyboardInterrupt, SystemExit):
+            pass
+        finally:
+            self.shutdown()         # type: ignore[no-untyped-call]
+
+    async def _read(self, reader: StdinAsyncReader) -> None:
+        """Handle messages until there are none."""
+        stop, length = self._stop_event, 0
+        assert stop is not None
+        while not stop.is_set() and (header := await reader.readline()):
+            if match := _LENGTH.match(header):
+                length = int(match[1])
+            if header.strip() or not length:
+                continue
+            body = await reader.readexactly(length)
+            if len(body) < length:
+                break
+            length = 0
+            try:
+                await self._take(body)
+            except Exception as error:
+                self.report_server_error(error, "a message")
+
+    async def _take(self, body: bytes) -> None:
+        match = _METHOD.search(body)
+        method = match[1] if match else b""
+        if len(body) <= SHORT and method in self._decoded:
+            message = self._decode(body)
+        else:
+            message = await asyncio.to_thread(self._decode, body)
+            self._decoded.add(method)
+        before = self.protocol.before.get(getattr(message, "method", ""))
+        if before is not None:
+            await asyncio.to_thread(before, message.params)
+        self.protocol.handle_message(message)
+
+    def _decode(self, body: bytes) -> Any:
+        return json.loads(body, object_hook=self.protocol.structure_message)
 
     def report_server_error(self, error: Exception, source: Any) -> None:
         """Log only: a pop-up per failure is what users turn a server off for."""

@@ -86,11 +86,25 @@ class Session:
     def _dialect(self, path: str) -> Dialect:
         return Dialect.ASAR_2 if self.config.project_for(path).dialect == Dialect.ASAR_2.value else Dialect.ASAR_1
 
-    def open(self, item: types.TextDocumentItem) -> Document:
+    def parse(self, item: types.TextDocumentItem) -> ParsedFile:
+        """What `open` makes of a document (in any thread): as it is known, or parsed, with all that is asked of it
+        first."""
+        path = to_path(item.uri)
+        text, known, dialect = SourceText.of(item.text), self.project.files.get(path), self._dialect(path)
+        if known is not None and known.dialect is dialect and known.text == text:
+            return known
+        parsed = parse_text(path, text, dialect)
+        _ = parsed.outlines, parsed.includes
+        return parsed
+
+    def open(self, item: types.TextDocumentItem, parsed: ParsedFile | None = None) -> Document:
         """``didOpen``: from now on the text is the editor's. A second one for an open document replaces its text."""
         path = to_path(item.uri)
         document = self.documents[path] = Document(item.uri, path, item.version)
-        self._put_text(path, SourceText.of(item.text))
+        if parsed is None or parsed.dialect is not self._dialect(path):
+            parsed = self.parse(item)
+        if not self._holds(path, parsed.text):
+            self.put(parsed)
         return document
 
     def change(self, params: types.DidChangeTextDocumentParams) -> tuple[Document, list[Edit]] | None:
@@ -110,16 +124,19 @@ class Session:
                 text = SourceText.of(change.text)
             edits.append((span, change.text))
         document.version = params.text_document.version
-        self._put_text(document.path, text)
+        path = document.path
+        if not self._holds(path, text):
+            self.put(parse_text(path, text, self._dialect(path), self.project.files[path]))
         self.problems.shift(document.path, edits)
         return document, edits
 
-    def _put_text(self, path: str, text: SourceText) -> None:
+    def _holds(self, path: str, text: SourceText) -> bool:
+        """Is this what is known of the file already, so that all that was found out about it holds?"""
         known = self.project.files.get(path)
-        if known is not None and known.dialect is self._dialect(path) and known.text == text:
-            self._moved(text=True)      # read from disk before: all that was found out about it still holds
-        else:
-            self.put(parse_text(path, text, self._dialect(path), known))
+        same = known is not None and known.dialect is self._dialect(path) and (known.text is text or known.text == text)
+        if same:
+            self._moved(text=True)
+        return same
 
     def close(self, uri: str) -> Document | None:
         """``didClose``: the text is the disk's again (the caller reads it anew, or forgets it)."""
