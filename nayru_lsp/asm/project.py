@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 
 from nayru_lsp.asm.file import ParsedFile
@@ -34,6 +35,16 @@ class Root:
 MAX_NAMESPACES = 500
 _WORD = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 ABOVE = 5       # folders above an including file in which Asar may have been started
+
+
+@lru_cache(maxsize=1 << 14)
+def _candidates(folder: str, others: tuple[str, ...], name: str) -> tuple[str, ...]:
+    """``name`` in ``folder``, in the ``others``, and in the folders above."""
+    folders = [folder, *others]
+    for _ in range(ABOVE):
+        folder = posixpath.dirname(folder)
+        folders.append(folder)
+    return tuple([posixpath.normpath(posixpath.join(one, name)) for one in dict.fromkeys(folders)])
 
 
 class _Graph:
@@ -240,16 +251,9 @@ class Project:
         name = name.replace("\\", "/")
         if name.startswith("/") or re.match(r"[A-Za-z]:", name):
             return (posixpath.normpath(name),)
-        folders = [posixpath.dirname(from_path)]
-        for root in self.configured_roots:
-            folders.extend(folder for folder in root.include_paths if folder not in folders)
+        folders = [folder for root in self.configured_roots for folder in root.include_paths]
         folders.extend(posixpath.dirname(root.path) for root in self.configured_roots)
-        folder = folders[0]
-        for _ in range(ABOVE):
-            folder = posixpath.dirname(folder)
-            folders.append(folder)
-        folders = list(dict.fromkeys(folders))
-        return tuple(posixpath.normpath(posixpath.join(folder, name)) for folder in folders)
+        return _candidates(posixpath.dirname(from_path), tuple(folders), name)
 
     def resolve_include(self, from_path: str, name: str) -> str | None:
         """The known file or blob that ``name`` means in ``from_path``, by Asar's search order."""
