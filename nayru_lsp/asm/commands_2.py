@@ -303,8 +303,9 @@ def _function(m: Machine, words: list[str]) -> None:
 
 def _undef(m: Machine, words: list[str]) -> None:
     name = unquoted_2(words[1])
-    if name not in m.defines:
+    if name not in m.defines and name not in m.poisoned:
         raise m.drop("define_not_found", f"`!{name}` is not defined here")
+    m.poisoned.discard(name)
     m.set_define(name, None)
 
 

@@ -8,14 +8,23 @@ from contextlib import suppress
 from typing import Any
 
 from nayru_lsp.asm.arithmetic import Unknown, Wrong
-from nayru_lsp.asm.compiled import CONTROL, Assertion, Block, Words, blocks_of_text, words_of
+from nayru_lsp.asm.compiled import BAD, CONTROL, Assertion, Block, Words, blocks_of_text, words_of
 from nayru_lsp.asm.defines import DEFINING, Defines
 from nayru_lsp.asm.expansion import Fatal
 from nayru_lsp.asm.prepared import folded
 from nayru_lsp.asm.state import Drop, Frame, Loop
 
 _CONTROL_WORD = re.compile(r"(?i)(?:^|: )(?:if|elseif|else|endif|while|endwhile|for|endfor)\b")
+_ASSIGNED = re.compile(r"!\{?(\w+)\}?" + DEFINING.pattern, re.ASCII)
+_SAYS = re.compile(r"(?i)(?:print|error|warn|assert|warnings)\b|$")      # changes nothing but what Asar says
 _CONDITION_OPERATORS = frozenset({"<", ">", "<=", ">=", "==", "!=", "="})
+
+
+class NotKnown:
+    """In place of the words of a condition: what they are is not known."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
 
 
 class Conditions(Defines):
@@ -92,7 +101,7 @@ class Conditions(Defines):
         if skipped:
             return
         self.else_done[self.numif] = False
-        if word == "for":
+        if word == "for" and type(words) is not NotKnown:
             if self.modern and frame.at > 1:
                 self.numif -= 1
                 frame.online = False
@@ -100,6 +109,8 @@ class Conditions(Defines):
             self.turn(loop, words, going_on)
             return
         try:
+            if type(words) is NotKnown:
+                raise Unknown(words.reason)
             holds = self.condition(words if type(words) is Words else words[1:], word)
         except Unknown as reason:
             if self.unsure is None:
@@ -163,13 +174,15 @@ class Conditions(Defines):
             return
         if self.else_done.get(self.numif):
             return
-        if skipped:
-            text = words[0]
-            if frame.macro is not None and "<" in text:
-                text = self.with_arguments(frame, text)
-            blocks = self.compiler.line(folded(self.resolved(text)))
-            words = blocks[0][3] if blocks else []
         try:
+            if skipped:
+                text = words[0]
+                if frame.macro is not None and "<" in text:
+                    text = self.with_arguments(frame, text)
+                blocks = self.compiler.line(folded(self.resolved(text)))
+                words = blocks[0][3] if blocks else []
+            if type(words) is NotKnown:
+                raise Unknown(words.reason)
             holds = self.condition(words, "elseif")
         except Unknown as reason:
             self.unsure, self.unsure_reason, self.unsure_matters = self.numif, str(reason), False
@@ -275,13 +288,26 @@ class Conditions(Defines):
             self.look_at_unsure(text)
         return found
 
+    def unknown_line(self, text: str, reason: str) -> tuple[Block, ...]:
+        """A line whose text is not known: what opens and closes conditions in it still does."""
+        blocks: list[Block] = []
+        for part in blocks_of_text(text):
+            if _CONTROL_WORD.match(part):
+                word = words_of(part)[0].lower()
+                blocks.append(((), CONTROL, word, NotKnown(reason)))
+            elif match := _ASSIGNED.match(part):
+                self.poison(match.group(1))
+            elif not _SAYS.match(part):
+                blocks.append(((), BAD, "", reason))
+        return tuple(blocks)
+
     def look_at_unsure(self, text: str) -> None:
         """A branch that may or may not be taken: what would it change?"""
         for part in blocks_of_text(text):
-            match = re.match(r"!\{?(\w+)\}?" + DEFINING.pattern, part, re.ASCII)
+            match = _ASSIGNED.match(part)
             if match is not None:
-                self.poisoned.add(match.group(1))
-            elif not re.match(r"(?i)(?:print|error|warn|assert|if|elseif|else|endif|warnings)\b|$", part):
+                self.poison(match.group(1))
+            elif not _SAYS.match(part) and not re.match(r"(?i)(?:if|elseif|else|endif|while|endwhile|endfor)\b", part):
                 self.unsure_matters = True
 
     def end_unsure(self) -> None:

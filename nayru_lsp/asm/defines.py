@@ -7,7 +7,7 @@ from typing import Any
 
 from nayru_lsp.asm.arithmetic import Unknown, number_text
 from nayru_lsp.asm.compiled import unquoted, unquoted_2
-from nayru_lsp.asm.expansion import Fatal
+from nayru_lsp.asm.expansion import UNSURE, Fatal
 from nayru_lsp.asm.macros_2 import argument as argument_2
 from nayru_lsp.asm.macros_2 import read_definition
 from nayru_lsp.asm.macros_2 import template as template_2
@@ -253,27 +253,27 @@ class Defines(Names):
             value = folded(value)
         if self.record is not None and operator in ("+=", "?="):
             self.record.saw((name,), (self.defines.get(name),))
+        if name in self.poisoned and operator in ("+=", "?="):
+            return at
         if operator == "+=":
             if name not in self.defines:
                 raise self.drop("define_not_found", f"`!{name}` is not defined here")
             value = self.defines[name] + value
-        elif operator == ":=":
-            inner: list[str] = []
-            self.resolve_into(inner, value, depth + 1)
-            value = "".join(inner)
-        elif operator == "#=":
-            inner = []
-            self.resolve_into(inner, value, depth + 1)
-            expression = self.compiler.expression("".join(inner))
-            self.hangs_on(expression)
+        elif operator in (":=", "#="):
             try:
-                if not self.is_static(expression):
-                    raise self.drop("define_label_math", "a label cannot be in the value of a define")
-                value = number_text(expression.value(self))
-            except Unknown:
-                self.defines.pop(name, None)
-                self.poisoned.add(name)
-                raise
+                inner: list[str] = []
+                self.resolve_into(inner, value, depth + 1)
+                value = "".join(inner)
+                if operator == "#=":
+                    expression = self.compiler.expression(value)
+                    self.hangs_on(expression)
+                    if not self.is_static(expression):
+                        raise self.drop("define_label_math", "a label cannot be in the value of a define")
+                    value = number_text(expression.value(self))
+            except Unknown as reason:
+                self.reason_log.append(str(reason))
+                self.poison(name)
+                return at
         elif operator == "?=" and name in self.defines:
             return at
         if len(value) > self.limits.text:
@@ -294,6 +294,13 @@ class Defines(Names):
             self.defines[name] = value
             self.poisoned.discard(name)
         self.out.define_log.append((name, value, self.place))
+
+    def poison(self, name: str) -> None:
+        """From here on nobody knows what it is."""
+        self.record = None
+        self.poisoned.add(name)
+        self.defines.pop(name, None)
+        self.out.define_log.append((name, UNSURE, self.place))
 
     # --- macros -------------------------------------------------------------------------------------------------------
 

@@ -283,8 +283,7 @@ class Machine(Calls, Conditions):
                     except Drop:
                         blocks = ()
                     except Unknown as reason:
-                        blocks = ()
-                        self.unknown(str(reason))
+                        blocks = self.unknown_line(lines[index], str(reason))
                     except Wrong as wrong:
                         blocks = ()
                         self.problem(wrong.code, str(wrong))

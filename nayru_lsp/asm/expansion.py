@@ -35,6 +35,9 @@ class Limits:
     problems: int = 2_000
 
 
+UNSURE = "\0"       # in the log of defines, as a text: nobody knows it from here on
+
+
 class Made(NamedTuple):
     """A label: where it was made, ``row`` from 0; ``calls`` are the macro calls it came through, outermost first."""
 
@@ -105,7 +108,7 @@ class Expansion:
         self.places: dict[str, int] = {}            # name -> place
         self.call_table: list[tuple[int, int]] = [(-1, 0)]      # call -> its caller, place of the call
         self.defines: dict[str, str] = {}
-        self.define_log: list[tuple[str, str | None, int]] = []      # name, text (None: gone), place
+        self.define_log: list[tuple[str, str | None, int]] = []      # name, text (None: gone; `UNSURE`), place
         self._marks: list[tuple[int, int, int]] = []        # file, row, length of the log before it
         self._skipped: list[tuple[int, int, int]] = []      # file, first row, end of a branch that was not taken
         self.macros: dict[str, tuple[str, int, tuple[str, ...]]] = {}    # name -> path, row, parameters

@@ -242,6 +242,8 @@ class Names(State):
                 raise Unknown("realbase() in a place that is not known")
             return self.real & 0xFFFFFF if self.modern else self.real
         if name == "defined":
+            if str(arguments[0]) in self.poisoned:
+                raise Unknown(f"`!{arguments[0]}` is not known")
             if self.scope.defines is None:
                 self.reads.add(ALWAYS)
             return int(str(arguments[0]) in (self.defines if self.scope.defines is None else self.scope.defines))

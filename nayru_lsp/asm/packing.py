@@ -20,7 +20,7 @@ from typing import Any
 
 from nayru_lsp.asm.compiled import Rows, row_size
 from nayru_lsp.asm.expanded import BYTES, FILE, GONE, LABELS, TOO_LONG, Packed
-from nayru_lsp.asm.expansion import REGION, Expansion, Part
+from nayru_lsp.asm.expansion import REGION, UNSURE, Expansion, Part
 from nayru_lsp.asm.live import Live
 from nayru_lsp.asm.problem import Severity
 
@@ -355,7 +355,8 @@ def _defines(expansion: Expansion, given: Mapping[str, str]) -> Packed | None:
     which, what = array("I"), array("i")
     for name, text, _ in log:
         which.append(names.setdefault(name, len(names)))
-        what.append(GONE if text is None else TOO_LONG if len(text) > LONG else texts.setdefault(text, len(texts)))
+        what.append(GONE if text is None else TOO_LONG if text == UNSURE or len(text) > LONG
+                    else texts.setdefault(text, len(texts)))
     return {
         "names": list(names), "texts": list(texts), "which": which.tobytes(), "what": what.tobytes(),
         "final": {name: text for name, text in expansion.defines.items() if len(text) <= LONG},

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from nayru_lsp.asm.expand import Expansion, Limits, run
+from nayru_lsp.asm.expanded import UNKNOWN, Expanded
+from nayru_lsp.asm.packing import pack
 from nayru_lsp.asm.problem import Severity
 from nayru_lsp.asm.project import Root
 from tests.asar import assemble
@@ -379,6 +381,54 @@ def test_what_depends_on_the_base_image_stays_unknown() -> None:
     assert (known.labels["A"].value, known.labels["B"].value) == (0x8000, 0x8001)
     empty = run(Root("/main.asm"), lambda path: text.encode(), b"")       # it makes an image of its own
     assert [problem.code for problem in empty.problems] == ["Esnes_address_out_of_bounds"]
+
+
+UNSURE = """org $008000
+!a = 1
+!once = 0
+!text = x
+if read1($008000) == 1
+    !a = 2
+endif
+!a += ",3"
+!a ?= 4
+!sum #= !a+1
+!same := !a
+if !sum == 3
+Perhaps: nop
+elseif !same == 1
+    db 2
+endif
+while !once == 0
+    if read1($008000) == 1
+        !once = 1
+    endif
+endwhile
+if !a == 1 : db 7
+org $018000
+Sure: nop
+!text db !a
+undef "a"
+db defined("a")
+"""
+
+
+def test_a_define_that_may_be_another_has_no_value() -> None:
+    expansion = expand(UNSURE)
+    assert not expansion.problems
+    assert {name: label.value for name, label in expansion.labels.items()} == {"Sure": 0x18000}
+    assert not expansion.defines.keys() & {"a", "sum", "same", "once"} and expansion.defines["text"] == "x"
+    assert [write.data for write in expansion.writes if write.rom is not None] == [b"\xEA"]
+    told = Expanded(pack(expansion), named=True)
+    assert [told.define_at("/main.asm", row, "a") for row in (1, 2, 7, 14)] == [None, "1", UNKNOWN, UNKNOWN]
+    known = run(Root("/main.asm"), lambda path: UNSURE.encode(), bytes(0x8000))
+    assert known.defines["same"] == "1,3"
+
+
+def test_what_is_known_goes_on_behind_a_loop_that_nobody_can_count() -> None:
+    text = "org $008000\n!n = 9\nwhile !n\nif read1($8000+!n) == 1\n!n = 0\nendif\n!n #= !n-1\nendwhile\nA: nop\n"
+    expansion = expand(text, limits=Limits(loops=3))
+    assert not expansion.problems and expansion.labels["A"].value == 0x8000
 
 
 def test_a_missing_file_leaves_the_rest_known() -> None:
