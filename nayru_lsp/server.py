@@ -158,7 +158,7 @@ class Nayru:
     async def _read_workspace(self) -> None:
         start = time.perf_counter()
         try:
-            await self.index.read_folders(self.session.folders)
+            await self.index.read_folders(self.session.folders, self.expansions.first_answer)
         except Exception:
             log.exception("the project could not be read")
         self.expansions.all_read()
@@ -563,6 +563,7 @@ def serve(places: Places, user: UserConfig, trouble: str = "") -> int:
     signal.signal(signal.SIGINT, signal.SIG_DFL)    # Ctrl-C: the thread that reads stdin would hold us for ever
     reader, writer = _claim_standard_streams()
     nayru = Nayru(places, user, Plugins.load(user.plugins), trouble)
+    nayru.expansions.configure(user.analysis)       # the process starts while the editor says what it wants
     nayru.ls.start_io(reader, writer)
     return 0 if nayru.ls.protocol.shut_down else 1
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 PAUSE = 0.05            # seconds of quiet before a change is executed
 SLOW = 0.15             # an execution that takes longer waits for three times that pause
 STORE_AFTER = 5.0       # seconds of quiet before a result is kept on disk
+FIRST = 1.5             # seconds that reading the project waits for what is known of the open documents
 SHOW_AFTER = 0.7        # a first execution that takes longer shows its progress
 NOTE_AFTER = 0.3        # an execution that takes longer is named in the status
 ROOTS = 4               # of one document
@@ -70,6 +71,7 @@ class Expansions:
         self._last: list[str] = []                      # open documents, the one edited last at the end
         self._running: asyncio.Task[None] | None = None
         self._resting: asyncio.Task[None] | None = None     # what can wait
+        self._answered = asyncio.Event()                # once: something is told, or it takes long
         self._progress: Progress | None = None          # of what is executed now
         self._read: dict[str, set[str]] = {}            # root that is being executed -> files that it came to
         self._slow = False                              # the last execution was
@@ -132,6 +134,13 @@ class Expansions:
         """Look for work after a pause."""
         if self._worker is not None and (self._nayru.index.done or self._nayru.index.rooted):
             self._nayru.schedule.later("expansion", 3 * PAUSE if self._slow else PAUSE, self._start)
+
+    async def first_answer(self) -> None:
+        """Wait for what the disk has of the open documents: two threads at work would take turns."""
+        rooted = self._nayru.index.rooted.intersection(self._nayru.session.documents)
+        if self._worker is not None and any(map(self._nayru.session.project.roots_of, rooted)):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._answered.wait(), FIRST)
 
     def all_read(self) -> None:
         """The whole project is read: what was found earlier has its lines."""
@@ -254,6 +263,7 @@ class Expansions:
         finally:
             task.cancel()
             note.cancel()
+            self._answered.set()
             self._nayru.work_note("")
             if self._progress is not None:
                 self._progress.end(said)
@@ -346,6 +356,7 @@ class Expansions:
 
     async def _between(self, root: Root, read: list[str]) -> None:
         """A slice of an execution is over, in which it came to these files. Raises where it is not to go on."""
+        self._answered.set()
         come = self._read.setdefault(root.path, set())
         come.update(read)
         if self._progress is not None:

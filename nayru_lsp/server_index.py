@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
@@ -66,7 +66,7 @@ def includers(paths: Iterable[str], sources: Sequence[str], fence: Fence) -> lis
     known = set(paths)
     newest = list(known)
     found: list[str] = []
-    while newest and len(found) < MOST_ABOVE:
+    while newest and len(found) <= MOST_ABOVE:
         names = [path.rpartition("/")[2].lower().encode("utf-8", "surrogatepass") for path in newest]
         newest = []
         for path in sources:
@@ -97,31 +97,35 @@ class Index:
     async def in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, partial(call, *args, **kwargs))
 
-    async def read_folders(self, folders: Iterable[str]) -> None:
-        """Read every source below ``folders`` and what these include."""
+    async def read_folders(self, folders: Iterable[str], between: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Read every source below ``folders`` and what these include; first what may include an open document. What
+        that is wanted for comes ``between``."""
         gc.disable()        # a full collection in mid-read holds every thread for 100 ms
         try:
-            for folder in folders:
-                paths = await self.in_thread(_list_sources, folder, self.fence)
-                await self._read_above(folder, paths)
+            listed = [await self._listed(folder) for folder in folders]
+            if between is not None:
+                await between()
+            for paths in listed:
                 await self.read(paths)
         finally:
             self.done = True
             gc.freeze()     # the project stays: no later collection needs to walk it
             gc.enable()
 
-    async def _read_above(self, folder: str, sources: list[str]) -> None:
-        """Of ``sources``, read those first that tell which roots reach the open documents."""
+    async def _listed(self, folder: str) -> list[str]:
+        """The sources below ``folder``; those are read that tell which roots reach the open documents."""
+        sources = await self.in_thread(_list_sources, folder, self.fence)
         documents = [path for path in self._session.documents if is_below(path, folder)]
         above = await self.in_thread(includers, documents, sources, self.fence)
         if above is None:
-            return
+            return sources
         config = self._session.config
         await self._adopt(*await self.in_thread(
             read_batch, [path for path in above if path not in self._session.documents], self.fence, config))
         self.settle_roots()
         self.rooted.update(documents)
         self._changed(set())
+        return sources
 
     async def read(self, paths: Iterable[str]) -> None:
         """Read ``paths`` from disk (but for open documents) and follow their includes; what is gone is dropped."""

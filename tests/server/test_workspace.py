@@ -256,3 +256,19 @@ async def test_lines_beyond_all_measure(editor: Editor) -> None:
         await editor.client.text_document_completion_async(types.CompletionParams(**editor.at("long.asm", line, 2)))
     editor.change("long.asm", 2, (None, ""))
     assert await editor.diagnostics("long.asm", 2) == []
+
+
+async def test_a_large_document_keeps_the_order_of_messages(vscode: Editor) -> None:
+    """It is parsed beside the event loop; what the editor sends meanwhile waits for it."""
+    await vscode.start(options={"analysis": {"expansion": False}})
+    await vscode.ready()
+    text = "".join(f"Label{number}:\n    LDA.w #{number} : STA $7E{number:04X},x\n" for number in range(20_000))
+    vscode.open("main.asm", text)
+    vscode.change("main.asm", 2, ((0, 0, 0, 0), "First:\n"), ((0, 5, 0, 5), "Most"))
+    asked = asyncio.ensure_future(vscode.client.text_document_document_symbol_async(
+        types.DocumentSymbolParams(text_document=vscode.document("main.asm"))))
+    await asyncio.sleep(0)      # it is sent now
+    vscode.change("main.asm", 3, ((0, 0, 1, 0), ""))
+    found = await asked
+    assert found and [one.name for one in found[:2]] == ["FirstMost", "Label0"]
+    await vscode.diagnostics("main.asm", 3)
