@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nayru_lsp.__main__ import line_column, load, load_config, load_plugins, print_json, shown, workspace_of
+from nayru_lsp.asm.mapping import without_header
 from nayru_lsp.asm.project import Root
 from nayru_lsp.asm.symbol_files import LineRow, SymbolRow, write_mesen, write_wla
 from nayru_lsp.config import Config, Places, UserConfig
@@ -173,7 +174,7 @@ def _image(base: str, root: Root, fence: Fence) -> bytes | None:
             raise Refused(f"--base {base} cannot be read: {error}") from None
         _tell(f"the base image {shown(root.base_image)} cannot be read: {error}")
         return None
-    return image[512:] if len(image) % 0x8000 == 512 else image
+    return without_header(image)
 
 
 def _wla(expansion: Expansion, reader: _Reader, rows: list[SymbolRow]) -> str:

@@ -27,6 +27,7 @@ from nayru_lsp import asm
 from nayru_lsp.asm.expanded import FILE, Packed, digest
 from nayru_lsp.asm.expansion import Cancelled
 from nayru_lsp.asm.live import Live
+from nayru_lsp.asm.mapping import without_header
 from nayru_lsp.asm.packing import Packer, pack
 from nayru_lsp.asm.project import Root
 from nayru_lsp.cache import DiskCache
@@ -254,7 +255,8 @@ class Service:
 
     def _image(self, held: _Held) -> bytes | None:
         path = held.root.base_image
-        return self._read(held, path) if path else None
+        data = self._read(held, path) if path else None
+        return None if data is None else without_header(data)
 
 
 @cache

@@ -201,7 +201,7 @@ def test_a_base_image_that_changes(started: Callable[..., Service], folder: Path
     service = started(base_image=image.as_posix())
     _, sections, digests, _ = ask(service, folder)
     assert end_of(sections, digests) == 0x808010 and service.store(path)
-    image.write_bytes(b"\x20" * 0x8000)
+    image.write_bytes(b"\xEE" * 512 + b"\x20" * 0x8000)       # with a copier's header
     service.edit(image.as_posix(), None)
     assert end_of(*ask(service, folder, 0)[1:3]) == 0x808020
     assert end_of(*ask(started(base_image=image.as_posix()), folder, -1)[1:3]) == 0x808020

@@ -22,6 +22,7 @@ from nayru_lsp.asm.expand import Expansion, Limits, Read
 from nayru_lsp.asm.expansion import Fatal
 from nayru_lsp.asm.following import COUNTED, ENTERED, TWICE, Everything, Following, Segment, kept
 from nayru_lsp.asm.lexer import joins_next
+from nayru_lsp.asm.mapping import without_header
 from nayru_lsp.asm.prepared import faults_2, prepared_lines
 from nayru_lsp.asm.project import Root
 from nayru_lsp.asm.state import Lines
@@ -62,7 +63,9 @@ class Live:
         machine = self._machine
         paths = set(paths)
         image = self.root.base_image
-        if image in paths and (data := machine.read(image)) != machine.base_image:
+        data = machine.read(image) if image in paths else None
+        data = None if data is None else without_header(data)
+        if image in paths and data != machine.base_image:
             machine.base_image = data       # nothing that was found with another one holds
             for path in paths:
                 machine.forget(path)

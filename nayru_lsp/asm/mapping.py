@@ -90,6 +90,11 @@ def _windows(mode: MappingMode, banks: tuple[int, ...]) -> tuple[_Window, ...]:
               for first, start in zip((0xC0, 0xD0, 0xE0, 0xF0), starts, strict=True)))
 
 
+def without_header(image: bytes) -> bytes:
+    """A ROM without the 512 bytes that copiers put in front of it."""
+    return image[512:] if len(image) % 0x8000 == 512 else image
+
+
 def to_rom(mode: MappingMode, address: int, banks: tuple[int, ...] = SA1_BANKS) -> int | None:
     """The ROM offset that the 24-bit SNES ``address`` shows, or None where it shows no ROM. ``banks``: the megabytes
     that an SA-1 shows."""

@@ -15,6 +15,7 @@ import stat
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from nayru_lsp.asm.mapping import without_header
 from nayru_lsp.hookspecs import Project, Root
 
 FILE_LIMIT = 32 << 20       # bytes of one file
@@ -127,7 +128,7 @@ def collect(project: Project, root: Root, extra: Iterable[str], reader: Reader, 
         main = posixpath.join(posixpath.dirname(root.path), WRAPPER)
         files[main] = "\n".join(line for line in lines if line).encode()
     image = (reader.read(root.base_image, folders) or b"") if root.base_image else b""
-    return Sources(main, files, image[512:] if len(image) % 0x8000 == 512 else image)
+    return Sources(main, files, without_header(image))
 
 
 def is_source(path: str) -> bool:
