@@ -16,8 +16,10 @@ def parse_text(
 ) -> ParsedFile:
     """The parsed form of ``text``. ``previous``: an earlier form of the file, whose unchanged blocks are shared."""
     known: dict[int, ParsedBlock] = {}
-    if previous is not None and previous.dialect is dialect:
+    last = None         # it may have been left open; any other block ends where it ended
+    if previous is not None and previous.dialect is dialect and previous.blocks:
         known = {id(block.sources[0]): block for block in previous.blocks}
+        last = previous.blocks[-1]
     sources = text.blocks
     blocks: list[ParsedBlock] = []
     at, end = 0, len(sources)
@@ -25,8 +27,7 @@ def parse_text(
         block = known.get(id(sources[at]))
         if block is not None:
             stop = at + len(block.sources)
-            # The last block of a file may have been left open; any other one ends where it ended.
-            if sources[at:stop] == block.sources and (stop == end or block is not previous.blocks[-1]):  # type: ignore[union-attr]
+            if (stop == at + 1 or sources[at:stop] == block.sources) and (block is not last or stop == end):
                 blocks.append(block)
                 at = stop
                 continue

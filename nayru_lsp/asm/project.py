@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from types import MappingProxyType
 
 from nayru_lsp.asm.file import ParsedFile
@@ -33,6 +34,7 @@ class Root:
 
 
 MAX_NAMESPACES = 500
+NAME_PARTS = 256        # of the table of names
 _WORD = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 ABOVE = 5       # folders above an including file in which Asar may have been started
 
@@ -107,6 +109,51 @@ class Epoch:
         self.near: dict[str, tuple[str, ...]] = {}      # unknown name -> known names much like it
 
 
+class _Names:
+    """Full name -> the files that define it. Immutable; in parts, of which a change copies those that it touches, so
+    that a key costs the same in a project of any size."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, parts: tuple[dict[str, tuple[str, ...]], ...] = ({},) * NAME_PARTS) -> None:
+        self._parts = parts
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._parts[hash(name) % NAME_PARTS]
+
+    def __iter__(self) -> Iterator[str]:
+        return chain.from_iterable(self._parts)
+
+    def get(self, name: str) -> tuple[str, ...]:
+        return self._parts[hash(name) % NAME_PARTS].get(name, ())
+
+    def patched(self, changes: Iterable[tuple[str, Iterable[str], Iterable[str]]]) -> _Names:
+        """With what (path, names that left it, names that came) say."""
+        parts = list(self._parts)
+        own: set[int] = set()
+
+        def part_of(name: str) -> dict[str, tuple[str, ...]]:
+            number = hash(name) % NAME_PARTS
+            if number not in own:
+                own.add(number)
+                parts[number] = dict(parts[number])
+            return parts[number]
+
+        for path, gone, come in changes:
+            for name in gone:
+                part = part_of(name)
+                rest = tuple(one for one in part.pop(name, ()) if one != path)
+                if rest:
+                    part[name] = rest
+            alone = (path,)
+            for name in come:
+                part = part_of(name)
+                have = part.setdefault(name, alone)
+                if have is not alone and path not in have:
+                    part[name] = (*have, path)
+        return _Names(tuple(parts))
+
+
 class Project:
     """Immutable; ``with_...`` return a new one that shares what did not change."""
 
@@ -118,7 +165,7 @@ class Project:
         self.blobs: Mapping[str, bytes] = MappingProxyType({})
         self.configured_roots: tuple[Root, ...] = tuple(roots)
         self.absent: frozenset[tuple[str, str]] = frozenset()
-        self._names: dict[str, tuple[str, ...]] = {}        # full name -> the files that define it
+        self._names = _Names()
         self.epoch = Epoch()       # another one whenever the set of defined names changes
         self._graph: _Graph | None = None
         self._makers: MadeNames | None = None
@@ -138,22 +185,21 @@ class Project:
         """Several files at once: one copy of the tables for all of them."""
         new = self._copy()
         files = dict(self.files)
-        names: dict[str, tuple[str, ...]] | None = None
+        changes = []
         for parsed in many:
             old = files.get(parsed.path)
             files[parsed.path] = parsed
             left, came = _difference(old, parsed)
             gone, come = _name_difference(old, parsed, left, came)
             if gone or come:
-                names = dict(self._names) if names is None else names
-                _patch(names, parsed.path, gone, come)
+                changes.append((parsed.path, gone, come))
             if old is None or _made_from(left) != _made_from(came):
                 new._makers = None
             if old is None or _shape(left) != _shape(came):
                 new._graph = None
         new.files = MappingProxyType(files)
-        if names is not None:
-            new._names, new.epoch = names, Epoch()
+        if changes:
+            new._names, new.epoch = self._names.patched(changes), Epoch()
         return new
 
     def without_file(self, path: str) -> Project:
@@ -162,9 +208,9 @@ class Project:
             return self
         new = self._copy()
         new.files = MappingProxyType({key: file for key, file in self.files.items() if key != path})
-        names = dict(self._names)
-        _patch(names, path, {name for _, _, outline in old.outlines for name in outline.names}, set())
-        new._names, new._graph, new._makers, new.epoch = names, None, None, Epoch()
+        gone = {name for _, _, outline in old.outlines for name in outline.names}
+        new._names, new.epoch = self._names.patched([(path, gone, ())]), Epoch()
+        new._graph = new._makers = None
         return new
 
     def with_blob(self, path: str, data: bytes | None) -> Project:
@@ -191,7 +237,7 @@ class Project:
 
     def definitions(self, name: str) -> tuple[Symbol, ...]:
         """Every definition with this full name, file by file."""
-        return tuple(symbol for path in self._names.get(name, ()) for symbol in self.files[path].definitions(name))
+        return tuple(symbol for path in self._names.get(name) for symbol in self.files[path].definitions(name))
 
     def defined(self, name: str) -> bool:
         return name in self._names
@@ -239,7 +285,7 @@ class Project:
 
     def names(self) -> Iterable[str]:
         """Every defined full name, without order."""
-        return self._names.keys()
+        return self._names
 
     # --- includes ------------------------------------------------------------------------------------------------
 
@@ -373,19 +419,3 @@ def _name_difference(old: ParsedFile | None, new: ParsedFile, left: Iterable[Out
     if won:
         won = {name for name in won if not any(name in outline.names for _, _, outline in old.outlines)}
     return lost, won
-
-
-def _patch(names: dict[str, tuple[str, ...]], path: str, gone: set[str], come: set[str]) -> None:
-    for name in gone:
-        rest = tuple(one for one in names.get(name, ()) if one != path)
-        if rest:
-            names[name] = rest
-        else:
-            names.pop(name, None)
-    alone = (path,)
-    for name in come:
-        have = names.setdefault(name, alone)
-        if have is not alone and path not in have:
-            names[name] = (*have, path)
-
-

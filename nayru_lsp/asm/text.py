@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from itertools import accumulate
+from operator import attrgetter
 from typing import NamedTuple
 
 BLOCK_LINES = 512
 
+_TEXT, _ROWS = attrgetter("text"), attrgetter("rows")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 
 
@@ -88,10 +90,10 @@ class SourceText:
 
     def __init__(self, blocks: tuple[Block, ...]) -> None:
         self.blocks = blocks
-        self._offsets = list(accumulate((len(block.text) for block in blocks), initial=0))
-        self._rows = list(accumulate((block.rows for block in blocks), initial=0))
-        self.length: int = self._offsets[-1]
-        self.line_count: int = self._rows[-1] + 1
+        self._offsets: list[int] = list(accumulate(map(len, map(_TEXT, blocks)), initial=0))
+        self._rows: list[int] = list(accumulate(map(_ROWS, blocks), initial=0))
+        self.length = self._offsets[-1]
+        self.line_count = self._rows[-1] + 1
 
     @staticmethod
     def of(text: str) -> SourceText:

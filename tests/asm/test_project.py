@@ -204,3 +204,15 @@ def test_what_only_looks_like_a_root_is_not_complete() -> None:
     project = Project().with_files([main, part, other])
     assert project.complete("/ws/a.asm") and not project.complete("/ws/unused.asm")
     assert project.with_roots([Root("/ws/unused.asm")]).complete("/ws/unused.asm")
+
+
+def test_a_key_copies_of_the_table_of_names_only_what_it_touches() -> None:
+    text = "".join(f"Label{number}:\n" for number in range(5_000))
+    file = parse_text("/ws/a.asm", SourceText.of(text))
+    other = parse_text("/ws/b.asm", SourceText.of("Label7:\nMine:\n"))
+    before = Project().with_files([file, other])
+    after = before.with_file(parse_text("/ws/a.asm", SourceText.of(text.replace("Label7:", "Label_7:")), previous=file))
+    assert sum(one is not two for one, two in zip(before._names._parts, after._names._parts, strict=True)) <= 2
+    assert set(before.names()) ^ set(after.names()) == {"Label_7"}
+    assert [len(one.definitions("Label7")) for one in (before, after, after.without_file("/ws/b.asm"))] == [2, 1, 0]
+    assert not after.without_file("/ws/b.asm").defined("Mine")
