@@ -18,20 +18,23 @@ from nayru_lsp.asm.syntax import Dialect, Line, Statement
 from nayru_lsp.asm.text import Block, SourceText, Span
 
 TOP = Scope()
+HELD = 200      # answers of `ParsedBlock.holds` that a block keeps
 
 
 class ParsedBlock:
     """A run of whole logical lines over one or more text blocks. What is derived from it is made on demand: the outline
     of every block of a project, the rest where somebody looks."""
 
-    __slots__ = ("_index", "_lines", "_outline", "_references", "_starts", "dialect", "length", "notes", "sources")
+    __slots__ = (
+        "_held", "_index", "_lines", "_outline", "_references", "_starts", "dialect", "length", "notes", "sources")
 
     def __init__(self, sources: tuple[Block, ...], dialect: Dialect) -> None:
         self.sources = sources
         self.dialect = dialect
         self.length = sum([len(source.text) for source in sources])
         self._outline: Outline | None = None
-        self.notes: dict[object, Any] = {}       # what checks keep about this very block
+        self.notes: dict[object, Any] = {}       # what checks keep about this very block, each under one key
+        self._held: dict[str, bool] = {}
         self.slim()
 
     def slim(self) -> None:
@@ -41,10 +44,20 @@ class ParsedBlock:
         self._index: BlockIndex | None = None
         self._references: tuple[BlockIndex, list[Reference]] | None = None
         self.notes.clear()
+        self._held.clear()
 
     @property
     def text(self) -> str:
         return self.sources[0].text if len(self.sources) == 1 else "".join(source.text for source in self.sources)
+
+    def holds(self, text: str) -> bool:
+        """Is ``text`` anywhere in this block? The latest answers are kept."""
+        known = self._held.get(text)
+        if known is None:
+            if len(self._held) >= HELD:
+                self._held.clear()
+            known = self._held[text] = text in self.text
+        return known
 
     @property
     def lines(self) -> list[str]:

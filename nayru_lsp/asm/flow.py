@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from nayru_lsp.asm.file import ParsedBlock, ParsedFile
+from nayru_lsp.asm.file import ParsedFile
 from nayru_lsp.asm.lexer import logical_lines
 from nayru_lsp.asm.statements import Memo, data_arguments, parse_line
 from nayru_lsp.asm.symbols import names_in
@@ -171,7 +171,7 @@ class _Routine:
                 bare = label.name.lstrip(".")
                 parents = [*parents[: len(label.name) - len(bare) - 1], bare]
                 full = "_".join((main, *parents))
-                if not main or any(_holds(block, full) for block in file.blocks) or (
+                if not main or any(block.holds(full) for block in file.blocks) or (
                         elsewhere is not None and elsewhere(full)):
                     out.add(number)
         for name, number in last.items():
@@ -320,14 +320,6 @@ def _keeps_widths_uncached(key: tuple[str, Dialect]) -> bool:
 
 _keeps_widths: Memo[tuple[str, Dialect], bool] = Memo(_keeps_widths_uncached, 4_000)
 _WORDS = re.compile(r"\.*[A-Za-z_]\w*|\++|-+", re.ASCII)
-
-
-def _holds(block: ParsedBlock, text: str) -> bool:
-    """Is ``text`` anywhere in the block? Remembered with it, under the key of `Project.mentions`."""
-    kept = block.notes.get(("holds", text))
-    if kept is None:
-        kept = block.notes[("holds", text)] = text in block.text
-    return bool(kept)
 
 
 def _crosses_in(file: ParsedFile, base: int, name: str) -> bool:

@@ -191,12 +191,6 @@ class _Forms(dict[str, "_Form | None"]):
 _forms = {dialect: _Forms(dialect) for dialect in Dialect}
 
 
-def forget_lines() -> None:
-    """Empty the memo: a project was read, and the keys that follow need little of it."""
-    for forms in _forms.values():
-        forms.clear()
-
-
 def outline_block(text: str, entry: Scope, dialect: Dialect) -> Outline:
     """The outline of a run of whole logical lines that is entered with the scope ``entry``."""
     return _Outliner(text, entry, dialect).outline()

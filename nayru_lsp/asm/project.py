@@ -270,18 +270,8 @@ class Project:
         return tuple(out)
 
     def mentions(self, text: str, besides: str) -> bool:
-        """Does any file but ``besides`` hold this text? Remembered per block."""
-        key = ("holds", text)
-        for path, file in self.files.items():
-            if path == besides:
-                continue
-            for block in file.blocks:
-                kept = block.notes.get(key)
-                if kept is None:
-                    kept = block.notes[key] = text in block.text
-                if kept:
-                    return True
-        return False
+        """Does any file but ``besides`` hold this text?"""
+        return any(block.holds(text) for path, file in self.files.items() if path != besides for block in file.blocks)
 
     def names(self) -> Iterable[str]:
         """Every defined full name, without order."""

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from functools import partial
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nayru_lsp.asm import SourceText, parse_line, parse_text
-from nayru_lsp.asm.flow import WidthState, widths_before
+from nayru_lsp.asm.file import HELD
+from nayru_lsp.asm.flow import WidthState, routine_states, widths_before
 from nayru_lsp.asm.lexer import logical_lines
 from nayru_lsp.asm.project import Project, Root
 from nayru_lsp.asm.records import BlockIndex, Scope
@@ -216,3 +219,19 @@ def test_a_key_copies_of_the_table_of_names_only_what_it_touches() -> None:
     assert set(before.names()) ^ set(after.names()) == {"Label_7"}
     assert [len(one.definitions("Label7")) for one in (before, after, after.without_file("/ws/b.asm"))] == [2, 1, 0]
     assert not after.without_file("/ws/b.asm").defined("Mine")
+
+
+def _mentioned(project: Project, number: int, name: str) -> bool:
+    return project.mentions(f"{name}{number}", "/ws/b.asm")
+
+
+def test_what_blocks_keep_of_searches_is_bounded() -> None:
+    """A key asks for the sub labels around it, in every block of the project, all day long."""
+    files = [parse_text(f"/ws/{name}.asm", SourceText.of(f"{name}:\n JMP {name}_sub7\n.sub7\n NOP\n")) for name in "ab"]
+    project = Project().with_files(files)
+    for number in range(5 * HELD):
+        assert project.mentions(f"a_sub{number}", "/ws/b.asm") is (number == 7)
+        assert routine_states(files[1], 3, partial(_mentioned, project, number))
+    for block in (block for file in files for block in file.blocks):
+        assert len(block._held) <= HELD and len(block.notes) <= 20
+    assert project.mentions("a_sub7", "/ws/b.asm") and not project.mentions("a_sub8", "/ws/b.asm")
