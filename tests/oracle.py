@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 LIMIT = 120.0                   # seconds by the wall clock
 MEMORY = 4 << 30                # bytes of address space, where the system can limit it
@@ -89,7 +89,35 @@ def assemble(
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
         return _dead(f"ended with code {done.returncode}" + (f": {said}" if said else ""))
-    answer: dict[str, Any] = marshal.loads(done.stdout)
+    return _assembled(done.stdout)
+
+
+class Forked:
+    """The same for thousands of small roots: one worker loads the library and forks for each (not on Windows)."""
+
+    def __init__(self, library: Path) -> None:
+        self.worker = subprocess.Popen([sys.executable, "-E", "-S", __file__, str(library), "forks"],
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.worker.communicate()
+
+    def assemble(self, path: str, *, defines: Iterable[tuple[str, str]] = (), include_paths: Iterable[str] = (),
+                 base_image: bytes = b"", memory: Mapping[str, bytes] | None = None, limit: float = 5) -> Assembled:
+        """As `assemble`; ``limit``: whole seconds of processor time."""
+        asked, told = self.worker.stdin, self.worker.stdout
+        assert asked is not None and told is not None
+        marshal.dump((int(limit), (path, tuple(defines), tuple(include_paths), base_image, dict(memory or {}))), asked)
+        asked.flush()
+        status, answer = marshal.load(told)
+        return _assembled(answer) if not status else _dead(f"ended with status {status}")
+
+
+def _assembled(data: bytes) -> Assembled:
+    answer: dict[str, Any] = marshal.loads(data)
     for kind in ("errors", "warnings"):
         answer[kind] = tuple(Told(*one) for one in answer[kind])
     return Assembled(**answer)
@@ -236,10 +264,37 @@ def _work(place: str) -> None:
 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    job = marshal.loads(sys.stdin.buffer.read())
-    done = marshal.dumps(_run(C.CDLL(place), *job))
     with os.fdopen(answer, "wb") as pipe:
-        pipe.write(done)
+        if sys.argv[2:]:
+            _forks(C.CDLL(place), pipe)
+        else:
+            job = marshal.loads(sys.stdin.buffer.read())
+            pipe.write(marshal.dumps(_run(C.CDLL(place), *job)))
+
+
+def _forks(handle: Any, pipe: Any) -> None:
+    import resource
+
+    while True:
+        try:
+            limit, job = marshal.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        from_child, to_parent = os.pipe()
+        child = os.fork()
+        if not child:
+            with suppress(BaseException):
+                resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
+                with os.fdopen(to_parent, "wb") as told:
+                    marshal.dump(_run(handle, *job), told)
+                os._exit(0)
+            os._exit(1)
+        os.close(to_parent)
+        with os.fdopen(from_child, "rb") as heard:
+            answer = heard.read()
+        status = os.waitpid(child, 0)[1]
+        marshal.dump((status, answer), pipe)
+        pipe.flush()
 
 
 if __name__ == "__main__":

@@ -133,7 +133,7 @@ class Calls(Defines, Placing):
     def is_plain(self) -> bool:
         """Is nothing in force that makes a call another one here than elsewhere?"""
         return (not self.half and self.table is None and self.repeat == 1 and not self.in_struct
-                and self.pos >= 0 and not self.free_id and not self.xkas and not self.defining)
+                and self.real >= 0 and not self.free_id and not self.xkas and not self.defining)
 
     def context(self) -> tuple[Any, ...]:
         return self.compiler, self.functions_version, self.space

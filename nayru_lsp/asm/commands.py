@@ -102,6 +102,8 @@ def _pullbase(m: Machine, words: list[str]) -> None:
     if not m.base_stack:
         raise m.drop("pullbase_without_pushbase", "there is no `pushbase` for this `pullbase`")
     m.pos = m.origin = m.base_stack.pop()
+    if m.pos < 0:
+        m.real = m.real_origin = UNSET
     if m.pos != m.real_origin:
         m.optimize_bank = -1
 
@@ -111,7 +113,7 @@ def _skip(m: Machine, words: list[str]) -> None:
     if m.inline and len(words) == 2:
         _inline_org(m, m.pos + amount)
         return
-    if m.pos < 0:
+    if m.real < 0:
         m.without_org()
     m.step(amount)
 
@@ -121,7 +123,7 @@ def _fill(m: Machine, words: list[str]) -> None:
     if amount > 0:
         if amount > m.limits.output:
             raise m.drop("nayru_limit", f"{amount:,} bytes at once")
-        m.write((m.fill_with * (amount // 12 + 1))[:amount], amount)
+        m.write(filled(m.fill_with, amount), amount)
 
 
 def _amount(m: Machine, words: list[str]) -> int:
@@ -157,14 +159,28 @@ def _pad(m: Machine, words: list[str]) -> None:
             raise m.drop("snes_address_doesnt_map_to_rom", f"${target:06X} shows no ROM")
         size = end - start
         if size > 0:
-            m.write((m.pad_with * (size // 12 + 1))[:size], size)
+            m.write(filled(m.pad_with, size), size)
 
 
 def _filler(m: Machine, words: list[str]) -> bytes:
+    """Nothing where it is a label that comes later."""
     _words(m, words, 1)
     name = words[0].lower()
     unit = {"byte": 1, "word": 2, "long": 3, "dword": 4}[name.removeprefix("fill").removeprefix("pad")]
-    return pack(_number(m, words[1]), unit) * (12 // unit)
+    try:
+        return pack(_number(m, words[1]), unit) * (12 // unit)
+    except Wrong as wrong:
+        if wrong.code != "label_not_found":
+            raise
+    for name in m.compiler.expression(words[1]).names:
+        m.wanted(name)
+    return b""
+
+
+def filled(filler: bytes, size: int) -> bytes:
+    if not filler:
+        raise Unknown("a filler that comes later")
+    return (filler * (size // 12 + 1))[:size]
 
 
 def _fillbyte(m: Machine, words: list[str]) -> None:
@@ -214,10 +230,28 @@ def _math(m: Machine, words: list[str]) -> None:
     m.compiler = m.compiler_of()
 
 
+def at_start(m: Machine) -> None:
+    """Before it only defines and macros may stand, also where a macro is called that it is in."""
+    for frame in reversed(m.frames):
+        lines, row = frame.lines, 0
+        while row < frame.index:
+            known = lines.macros.get(row)
+            if known is not None:
+                row = known[1]
+            elif lines[row] and lines[row][0] not in "!@":
+                break
+            row += 1
+        if row < frame.index or frame.at > 1:
+            raise m.drop("start_of_file", "this stands at the start of a file only")
+        if frame.macro is None:
+            return
+
+
 def _xkas(m: Machine, words: list[str]) -> None:
     """1.91 for patches of the assembler before it: defines stay as they are in strings, all labels count three bytes.
     Left out is ``jmp`` to another bank, which becomes ``jml``."""
     _words(m, words, 0)
+    at_start(m)
     if len([one for one in m.frames if one.macro is None]) != 1 and not m.xkas:
         raise m.drop("command_in_non_root_file", "`xkas` may stand in the root only")
     m.xkas = True
@@ -226,6 +260,7 @@ def _xkas(m: Machine, words: list[str]) -> None:
 
 
 def _asar(m: Machine, words: list[str]) -> None:
+    at_start(m)
     if len(words) < 2:
         return
     if m.xkas:
@@ -250,6 +285,7 @@ def _asar(m: Machine, words: list[str]) -> None:
 
 
 def _include(m: Machine, words: list[str]) -> None:
+    at_start(m)
     if len(m.frames) == 1:
         m.problem("cant_be_main_file", "this file says that it is not the main file")
         raise Fatal
@@ -480,12 +516,29 @@ def _dpbase(m: Machine, words: list[str]) -> None:
 
 
 def _check(m: Machine, words: list[str]) -> None:
-    if len(words) == 3 and words[1].lower() == "bankcross":
-        how = words[2].lower()
-        if how in ("off", "half", "full"):
-            m.cross, m.half = how != "off", how == "half"
-    elif len(words) < 2 or words[1].lower() != "title":
+    _words(m, words, 2)
+    what, how = words[1].lower(), words[2].lower()
+    if what == "bankcross" and how in ("off", "half", "full"):
+        m.cross, m.half = how != "off", how == "half"
+    elif what == "title":
+        check_title(m, unquoted(words[2]) or "")
+    elif what != "bankcross" or how != "on":
         raise m.drop("invalid_check", "write `check title` or `check bankcross`")
+
+
+def check_title(m: Machine, title: str) -> None:
+    """Asar compares when it first comes by: with the image that was there before."""
+    image = m.base_image
+    if image is None:
+        return
+    if len(image) < (0x10000 if m.mode in (MappingMode.HIROM, MappingMode.EXHIROM) else 0x8000):
+        raise m.drop("rom_too_short", f"the image is too short to have the title `{title}`")
+    first = to_rom(m.mode, 0x00FFC0, m.sa1_banks)
+    if first is not None and len(image) >= first + 21:
+        there, wanted = (text.split(b"\0")[0][:21] for text in (
+            image[first:first + 21], title.encode("utf-8", "surrogateescape")))
+        if there != wanted:
+            raise m.drop("rom_title_incorrect", f"the title of the image is `{there.decode('latin-1')}`")
 
 
 def _rep(m: Machine, words: list[str]) -> None:
@@ -588,12 +641,12 @@ def _spcblock(m: Machine, words: list[str]) -> None:
     target = _number(m, words[1])
     if target & ~0xFFFF:
         raise m.drop("snes_address_out_of_bounds", "the sound processor has addresses of 16 bits")
-    m.block = (len(m.out._objects), m.space, m.place)
+    number = len(m.out._objects)
     m.write(bytes(2), 2)
     m.write(pack(target, 2), 2)
+    m.block = (number, m.space, m.place)
     m.pos = m.origin = target
     m.space = ":SPCBLOCK:_" + m.space
-    m.arch = "spc700"
     m.compiler = m.compiler_of()
 
 
@@ -610,7 +663,6 @@ def _endspcblock(m: Machine, words: list[str]) -> None:
         m.write(bytes(2), 2)
         m.write(m.entry, 2)
     m.block, m.space, m.entry = None, outside, None
-    m.arch = "65816"
     m.compiler = m.compiler_of()
 
 
@@ -628,7 +680,7 @@ def _inline_org(m: Machine, target: int) -> None:
     _inline_size(m)
     if target & ~0xFFFF:
         raise m.drop("snes_address_out_of_bounds", "the sound processor has addresses of 16 bits")
-    m.inline_head = len(m.out._objects)
+    m.inline_head = len(m.out._objects) if m.pos >= 0 else -1      # without an `org` the size goes nowhere
     m.write(bytes(2), 2)
     m.write(pack(target, 2), 2)
     m.pos = m.origin = target

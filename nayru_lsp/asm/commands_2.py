@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from nayru_lsp.asm.arithmetic import OUTSIDE, PURE_2, Expression, Unknown, Wrong
-from nayru_lsp.asm.commands import COMMANDS, part_of
+from nayru_lsp.asm.commands import COMMANDS, at_start, check_title, filled, part_of
 from nayru_lsp.asm.compiled import CODE, REPEATED, REST, Code, Data, pack, split_list, unquoted_2
 from nayru_lsp.asm.expansion import REGION, UNPLACED, Fatal
 from nayru_lsp.asm.freespace import Mapping
@@ -111,7 +111,7 @@ def _fill(m: Machine, words: list[str]) -> None:
     if amount > m.limits.output:
         raise m.drop("nayru_limit", f"{amount:,} bytes at once")
     if amount > 0:
-        m.write((m.fill_with * (amount // 12 + 1))[:amount], amount)
+        m.write(filled(m.fill_with, amount), amount)
 
 
 def _amount(m: Machine, words: list[str]) -> int:
@@ -145,7 +145,7 @@ def _pad(m: Machine, words: list[str]) -> None:
         end, start = to_rom(m.mode, target), to_rom(m.mode, m.real) if m.real >= 0 else None
         size = (-1 if end is None else end) - (-1 if start is None else start)
         if size > 0:
-            m.write((m.pad_with * (size // 12 + 1))[:size], size)
+            m.write(filled(m.pad_with, size), size)
 
 
 def _filler(m: Machine, words: list[str]) -> None:
@@ -206,30 +206,16 @@ def _check(m: Machine, words: list[str]) -> None:
         m.cross = how != "off"
         if m.cross:
             m.half = how == "half"
-    elif what != "title":
+    elif what == "title":
+        check_title(m, unquoted_2(words[2]))
+    else:
         raise m.drop("invalid_check", "write `check title \"...\"` or `check bankcross off`, `half` or `full`")
 
 
 # --- files -------------------------------------------------------------------------------------------------------
 
-def _at_start(m: Machine) -> None:
-    """Before it only defines and macros may stand."""
-    frame = m.frames[-1]
-    lines = frame.lines
-    row = 0
-    while row < frame.index:
-        known = lines.macros.get(row)
-        if known is not None:
-            row = known[1]
-        elif lines[row] and lines[row][0] != "!":
-            raise m.drop("start_of_file", "this stands at the start of a file only")
-        row += 1
-    if frame.macro is not None or frame.at > 1:
-        raise m.drop("start_of_file", "this stands at the start of a file only")
-
-
 def _asar(m: Machine, words: list[str]) -> None:
-    _at_start(m)
+    at_start(m)
     if len(words) < 2:
         return
     parts = words[1].split(".")
@@ -245,11 +231,6 @@ def _asar(m: Machine, words: list[str]) -> None:
     if too_new:
         m.problem("asar_too_old", f"this wants Asar {words[1]}")
         raise Fatal
-
-
-def _include(m: Machine, words: list[str]) -> None:
-    _at_start(m)
-    COMMANDS["include"](m, words)
 
 
 def _incsrc(m: Machine, words: list[str]) -> None:
@@ -298,7 +279,7 @@ def _function(m: Machine, words: list[str]) -> None:
         raise m.drop("duplicate_param_name", "a parameter is there twice")
     if not all(_NAME.match(one) for one in parameters):
         raise m.drop("invalid_param_name", "a function needs parameters, each of them a name")
-    m.functions[name] = (parameters, body)
+    m.set_function(name, parameters, body)
 
 
 def _undef(m: Machine, words: list[str]) -> None:
@@ -402,9 +383,7 @@ def _spcblock(m: Machine, words: list[str]) -> None:
             raise m.drop("spcblock_macro_must_be_varadic", f"the macro `{words[3]}` must take `...`")
         raise m.drop("spcblock_macro_invalid_static_args" if len(macro.parameters) != 3 else
                      "spcblock_custom_types_incomplete", "Asar knows blocks of the kind `nspc` only")
-    arch = m.arch
     COMMANDS["spcblock"](m, ["spcblock", str(target)])
-    m.arch = arch
 
 
 def _endspcblock(m: Machine, words: list[str]) -> None:
@@ -414,10 +393,7 @@ def _endspcblock(m: Machine, words: list[str]) -> None:
         m.problem("invalid_endspcblock_arg", "write `endspcblock execute address`")
     elif len(words) not in (1, 3):
         m.problem("unknown_endspcblock_format", "write `endspcblock` or `endspcblock execute address`")
-    arch = m.arch
     COMMANDS["endspcblock"](m, words)
-    m.arch = arch
-    m.compiler = m.compiler_of()
 
 
 # --- freespace ---------------------------------------------------------------------------------------------------
@@ -534,6 +510,9 @@ def _program(m: Machine, fillers: list[tuple[int, int]]) -> Iterator[tuple[int, 
     first = size = next_real = 0
     for number, (real, length) in enumerate(zip(m.out._real, m.out._sizes, strict=True)):
         while changes and changes[-1][0] <= number:
+            if size:
+                yield first, size, filler
+                size = 0
             _, mode, byte = changes.pop()
             mapping, filler = Mapping(*mode) if mode else mapping, filler if byte is None else byte
             next_real = -1
@@ -653,9 +632,11 @@ def _clean(m: Machine, label: str, opcode: int | None, at: int) -> None:
 def _print(m: Machine, words: list[str]) -> None:
     """Evaluated at the end, when every label is there."""
     names: list[str] = []
+    calls: list[str] = []
     for expression in _printed(m, words[1]):
         names.extend(expression.names)
-    m.deferred.append((words, m.captured(tuple(names)), m.place, m.pos, m.real))
+        calls.extend(expression.calls)
+    m.deferred.append((words, m.captured(tuple(names), tuple(calls)), m.place, m.pos, m.real))
 
 
 def said_2(m: Machine, words: list[str]) -> str:
@@ -733,6 +714,8 @@ def moving_2(m: Machine) -> None:
     if m.free_2 is not None and m.placed:
         _moved(m, m.free_2.placed)
         return
+    if any(problem.code == "Elabel_redefined" for problem in m.problems):       # where it is has two answers anyway
+        return
     for keys, literal, used, position, how in m.guesses:
         if m.width_of(keys, literal, position, how) != used:
             behind = [(value, name) for name, value in m.labels.items()
@@ -747,6 +730,12 @@ def moving_2(m: Machine) -> None:
 def _moved(m: Machine, placed: dict[str, int]) -> None:
     """With freespace: where Asar expects a label in its last pass, and where it is."""
     failed = bool(m.problems)
+    if any(problem.code == "Esnes_address_doesnt_map_to_rom" for problem in m.problems):
+        for name in m.label_log:        # what would have been written moved nothing
+            position = m.labels[name]
+            if position >> REGION < UNPLACED and name in placed:
+                m.labels[name] = position >> REGION << REGION | placed[name] & 0xFFFFFF
+        return
     for name in m.label_log:
         position, expected = m.labels[name], placed.get(name, m.labels[name])
         if (position ^ expected) & 0xFFFFFF and position >> REGION < UNPLACED:
@@ -771,7 +760,7 @@ _WORDS = {
 }
 _OWN: dict[str, Callable[[Machine, list[str]], None]] = {
     "org": _org, "base": _base, "pushpc": _pushpc, "pullpc": _pullpc, "skip": _skip, "fill": _fill, "pad": _pad,
-    "arch": _arch, "asar": _asar, "include": _include, "includefrom": _include, "incsrc": _incsrc, "incbin": _incbin,
+    "arch": _arch, "asar": _asar, "incsrc": _incsrc, "incbin": _incbin,
     "' =": _character, "function": _function, "undef": _undef, "namespace": _namespace, "global": _global,
     "optimize": _optimize, "bank": _bank, "dpbase": _dpbase, "check": _check, "error": _error, "warn": _warn,
     "print": _print, "warnings": _warnings, "struct": _struct, "endstruct": _endstruct, "spcblock": _spcblock,
@@ -783,7 +772,8 @@ _OWN: dict[str, Callable[[Machine, list[str]], None]] = {
                     _filler),
     **dict.fromkeys(("lorom", "hirom", "exlorom", "exhirom", "sfxrom", "norom", "fullsa1rom", "sa1rom"), _mapper),
 }
-_SAME = ("pushbase", "pullbase", "includeonce", "cleartable", "pushtable", "pulltable", "pushns", "pullns", REST)
+_SAME = ("pushbase", "pullbase", "include", "includefrom", "includeonce", "cleartable", "pushtable", "pulltable",
+         "pushns", "pullns", REST)
 COMMANDS_2: dict[str, tuple[tuple[int, ...] | range, Callable[[Machine, list[str]], None]]] = {
     name: (_WORDS.get(name, range(2 if name == "function" else 1 if name == "autoclean" else 0, _MOST)), handler)
     for name, handler in {**_OWN, **{name: COMMANDS[name] for name in _SAME}}.items()}

@@ -260,7 +260,7 @@ class Conditions(Defines):
         names: list[str] = []
         for text in [" ".join(condition)] if self.modern else condition:
             names.extend(self.compiler.expression(text).names)
-        self.deferred.append((words, self.captured(tuple(names)), self.place, self.pos, self.real))
+        self.deferred.append((words, self.captured(tuple(names), condition.calls), self.place, self.pos, self.real))
 
     # --- branches that are not taken ----------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from nayru_lsp.asm.prepared import closed_quotes, folded
 from nayru_lsp.asm.state import Frame, Lines, Macro
 
 MAX_TEMPLATES = 100_000
+MAX_NAMES = 250         # `!{...}` in `!{...}`
 
 _ARGUMENT = re.compile(r"<<(?!:)|<(\.\.\.\[[^<>]*\]|[^<> :][^<>:]*)>")
 _USE = re.compile(r"\\\\|\\!|!")
@@ -109,7 +110,7 @@ class Defines(Names):
 
     def resolved(self, text: str) -> str:
         """``text`` with its defines replaced; assignments at the start of a block are done on the way."""
-        parts = self.templates.get(text)
+        parts = self.templates.get(text) if len(self.frames) < self.deepest else None
         if parts is None and text not in self.templates:
             parts = _define_template(text)
             if len(self.templates) > MAX_TEMPLATES:
@@ -138,13 +139,20 @@ class Defines(Names):
         return "".join(out)
 
     def resolved_outside(self, text: str) -> str:
-        """`xkas`: strings stay as they are."""
+        """`xkas`: strings stay as they are, but for those that a define gets."""
+        if _ASSIGNING.search(text):
+            return self.resolved(text)
         return "".join(part if number % 2 else self.resolved(part)
                        for number, part in enumerate(re.split('("[^"]*")', text)))
 
     def resolve_into(self, out: list[str], text: str, depth: int) -> None:
-        if depth > self.limits.depth:
-            raise self.drop("recursion_limit", "a define contains itself")
+        """``depth``: of defines around ``text``."""
+        room = self.deepest - len(self.frames) - depth
+        if room < 0:
+            raise self.too_deep("a define contains itself")
+        if depth > MAX_NAMES:
+            raise Unknown(f"names of defines are nested more than {MAX_NAMES} deep")
+        outer: list[tuple[str, int]] = []       # texts in which a define's value is looked at, and where it ends
         at, end = 0, len(text)
         while True:
             match = _USE.search(text, at)
@@ -153,7 +161,11 @@ class Defines(Names):
                 if self.modern and not closed_quotes(whole := "".join(out)):
                     self.problem("mismatched_quotes", f"a quote is not closed in what this becomes: {whole[:100]}")
                     out.clear()
-                return
+                if not outer:
+                    return
+                text, at = outer.pop()
+                end = len(text)
+                continue
             start = match.start()
             out.append(text[at:start])
             at = match.end()
@@ -183,8 +195,6 @@ class Defines(Names):
                 while close < end and deep:
                     deep += {"{": 1, "}": -1}.get(text[close], 0)
                     close += 1
-                    if deep > self.limits.depth:
-                        raise self.drop("recursion_limit", f"braces are nested more than {self.limits.depth} deep")
                 if deep:
                     raise self.drop("mismatched_braces", "this brace is not closed: add `}`")
                 name = text[at + 1:close - 1]
@@ -212,8 +222,11 @@ class Defines(Names):
                 if name in self.poisoned:
                     raise Unknown(self.unsure_reason or f"`!{name}` is not known")
                 raise self.drop("define_not_found", f"`!{name}` is not defined here")
+            if len(outer) >= room:
+                raise self.too_deep("a define contains itself, or defines contain each other too deep")
             if "!" in value or "\\" in value:
-                self.resolve_into(out, value, depth + 1)
+                outer.append((text, at))
+                text, at, end = value, 0, len(value)
             else:
                 out.append(value)
             if sum(map(len, out[-64:])) > self.limits.text or len(out) > self.limits.text:
@@ -333,12 +346,13 @@ class Defines(Names):
             macro.file, macro.row = frame.file, frame.row + first
             self.macros[macro.name] = macro
             return
+        told = len(self.problems)
         name, parameters, body, end, fixed = read_definition(self, frame, folded(self.resolved(text))[6:])
         frame.index = end
         if name:
             macro = self.macros[name] = Macro(name, parameters, parameters[-1:] == ("...",), frame.file,
                                                frame.row + first, Lines(body))
-            if fixed and "!" not in text:
+            if fixed and "!" not in text and len(self.problems) == told:
                 lines.macros[first] = (macro, end)
 
     def new_macro(self, frame: Frame, text: str) -> Macro:

@@ -21,6 +21,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
 from nayru_lsp.asm.arithmetic import Unknown, Wrong
 from nayru_lsp.asm.calls import Calls, lasting
@@ -35,6 +36,7 @@ from nayru_lsp.asm.compiled import (
     CONTROL,
     DATA_ROW,
     Block,
+    Code,
     Rows,
     row_size,
 )
@@ -319,8 +321,9 @@ class Machine(Calls, Conditions):
                             if kept is not obj and self.record is not None and not lasting(kept):
                                 self.record = None
                             obj = kept
-                        if self.pos < 0:
+                        if self.real < 0:       # `base` alone is no place
                             self.without_org()
+                            self.branches_from_nowhere(obj)
                         add_object(obj)
                         add_at(self.pos)
                         add_real(self.real)
@@ -355,6 +358,12 @@ class Machine(Calls, Conditions):
                     self.unknown(str(reason))
                 except Wrong as wrong:
                     self.problem(wrong.code, str(wrong))
+
+    def branches_from_nowhere(self, obj: Any) -> None:
+        """1.91 takes $008000 where there was no `org`, but counts a branch from the place that was none."""
+        op = obj[0] if type(obj) is tuple else obj
+        if type(op) is Code and op.branch and op.expression.names:
+            self.problem("relative_branch_out_of_bounds", "there is no `org` before this branch")
 
     def tock(self) -> None:
         self.total += TICK
@@ -421,7 +430,7 @@ class Machine(Calls, Conditions):
                     size += row_size(row)
                     last = end
             found = runs[first] = Rows(lines[first:last + 1], last + 1, size)
-        if self.repeat != 1 or (self.pos >= 0 and (self.pos + found.size - 1 ^ self.pos) & 0xFF0000):
+        if self.repeat != 1 or (self.modern if self.pos < 0 else (self.pos + found.size - 1 ^ self.pos) & 0xFF0000):
             return (((), CODE, row_size(lines[first]), lines[first]),)  # the row that leaves the bank is to be named
         frame.index = found.end - 1
         return (((), CODE, found.size, found),)

@@ -26,8 +26,8 @@ class Limits:
 
     lines: int = 30_000_000     # executed, of all passes
     loops: int = 500_000        # turns of while and for, of one pass
-    depth: int = 250            # macros, includes, defines in defines
-    depth_2: int = 5_000        # macros and includes in 2.0
+    depth: int = 249            # macros and includes, and the defines in defines on their lines
+    depth_2: int = 5_000        # the same in 2.0
     text: int = 2_000_000       # characters of one line after expansion
     held: int = 50_000_000      # characters of all values that defines ever had, in one pass
     output: int = 0x2000000     # bytes written

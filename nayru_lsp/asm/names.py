@@ -93,7 +93,7 @@ class Names(State):
 
     def set_label(self, name: str, value: int | None, static: bool) -> None:
         if value is None:
-            if self.pos < 0:
+            if self.real < 0:
                 self.without_org()
             value = self.pos
         if name in self.now:
@@ -171,7 +171,8 @@ class Names(State):
                 keys[bare] = self.key(bare)
             except Wrong:
                 continue        # said when it is evaluated
-        return Scope(keys, self.space, frozenset(self.defines) if "defined" in calls else None)
+        return Scope(keys, self.space, frozenset(self.defines) if "defined" in calls else None,
+                     self.not_yet(calls) if calls else frozenset())
 
     # --- the environment of expressions -------------------------------------------------------------------------------
 
@@ -212,6 +213,8 @@ class Names(State):
         return found
 
     def set_function(self, name: str, parameters: tuple[str, ...], body: str) -> None:
+        if self.functions.get(name, (parameters, body)) != (parameters, body):
+            self.overdefined.add(name)
         self.functions[name] = (parameters, body)
         inside = self.compiler.expression(body)
         sure = (self.functions.keys() - self.impure - {name}) | (PURE.keys() | PURE_2.keys()) - self.functions.keys()
@@ -221,12 +224,29 @@ class Names(State):
             self.impure.add(name)
         self.functions_version = version_of(self.functions_version, self.rules, name, parameters, body)
 
+    def not_yet(self, calls: tuple[str, ...]) -> frozenset[str]:
+        """What of the functions, and those that they call, is not defined above."""
+        waiting, functions, seen, out = list(calls), self.functions, set(), set()
+        while waiting:
+            name = waiting.pop()
+            if name not in functions:
+                out.add(name)
+            elif name not in seen:
+                seen.add(name)
+                waiting.extend(self.compiler.expression(functions[name][1]).calls)
+        return frozenset(out)
+
     def hangs_on(self, expression: Expression) -> None:
         """What comes of this is used: where it may be another at the next call, a call cannot be replayed."""
         if self.record is not None and not (looks_inside(expression) and self.impure.isdisjoint(expression.calls)):
             self.record = None
 
     def function(self, name: str) -> tuple[tuple[str, ...], str] | None:
+        scope = self.scope
+        if scope is not TOP and name in scope.without:
+            return None
+        if scope is not TOP and name in self.overdefined:
+            raise Unknown(f"the function `{name}` is defined twice")
         return self.functions.get(name)
 
     def call(self, name: str, arguments: tuple[float | int | str, ...]) -> float | int:
@@ -236,11 +256,11 @@ class Names(State):
         if name == "pc":
             if self.pos >> REGION >= UNPLACED:
                 raise Unknown("pc() in a place that is not known")
-            return self.pos & 0xFFFFFF if self.modern else self.pos
+            return self.pos & 0xFFFFFF if self.modern and self.pos >= 0 else self.pos
         if name == "realbase":
             if self.real >> REGION >= UNPLACED:
                 raise Unknown("realbase() in a place that is not known")
-            return self.real & 0xFFFFFF if self.modern else self.real
+            return self.real & 0xFFFFFF if self.modern and self.real >= 0 else self.real
         if name == "defined":
             if str(arguments[0]) in self.poisoned:
                 raise Unknown(f"`!{arguments[0]}` is not known")

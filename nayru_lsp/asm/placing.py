@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from nayru_lsp.asm.arithmetic import Expression, compile_expression
@@ -9,6 +10,10 @@ from nayru_lsp.asm.compiled import Block, Chosen, Code, Data, Foreign, Rows, pac
 from nayru_lsp.asm.expansion import OVERFULL, REGION, UNPLACED, Fatal
 from nayru_lsp.asm.mapping import MappingMode, to_rom, to_snes
 from nayru_lsp.asm.names import Names, without_index
+
+
+def _calls(expressions: Iterable[Expression]) -> tuple[str, ...]:
+    return tuple([name for one in expressions for name in one.calls])
 
 
 class Placing(Names):
@@ -43,8 +48,10 @@ class Placing(Names):
                     return size, (obj, opcode, self.captured(expression.names, expression.calls))
                 return size, (obj, opcode, None)
             if obj.scoped or (self.space and obj.expression.names):
-                names = obj.expression.names if obj.second is None else obj.expression.names + obj.second.names
-                return size, (obj, obj.fixed, self.captured(names, obj.expression.calls))
+                names, calls = obj.expression.names, obj.expression.calls
+                if obj.second is not None:
+                    names, calls = names + obj.second.names, calls + obj.second.calls
+                return size, (obj, obj.fixed, self.captured(names, calls))
             return size, obj
         if kind is Data:
             if obj.strings:
@@ -55,14 +62,13 @@ class Placing(Names):
             if obj.scoped or self.space:
                 names = tuple([name for item in obj.items if type(item) is Expression for name in item.names])
                 if names or obj.scoped:
-                    calls = tuple([name for one in obj.expressions for name in one.calls])
-                    return size, (obj, None, self.captured(names, calls))
+                    return size, (obj, None, self.captured(names, _calls(obj.expressions)))
             return size, obj
         if kind is Chosen:
             return self.chosen_form(obj)
         names = tuple([name for one in obj.expressions for name in one.names])
         if obj.scoped or (names and self.space):
-            return size, (obj, None, self.captured(names))
+            return size, (obj, None, self.captured(names, _calls(obj.expressions)))
         return size, obj
 
     def leave_room(self, expression: Expression, room: int) -> None:
@@ -151,7 +157,7 @@ class Placing(Names):
 
     def write(self, data: Any, size: int) -> None:
         """One more write at the current place."""
-        if self.pos < 0:
+        if self.real < 0:
             self.without_org()
         self.written += size
         if self.written > self.limits.output:
@@ -170,7 +176,10 @@ class Placing(Names):
         here = self.pos, self.real, self.origin, self.real_origin
         self.pos = self.real = self.origin = self.real_origin = position
         cross, self.cross = self.cross, False
+        head = self.head == len(self.out._objects)
         self.write(data, len(data))
+        if head:
+            self.head = len(self.out._objects)
         self.cross = cross
         self.pos, self.real, self.origin, self.real_origin = here
 
@@ -228,7 +237,12 @@ class Placing(Names):
                 code = "bank_border_crossed"
                 if self.modern and self.free_id and not self.placing and to_rom(
                         self.mode, (start & 0xFF0000) + 0x10000, self.sa1_banks) is None:
-                    code = "snes_address_doesnt_map_to_rom"     # in freespace the last pass alone sees it, byte by byte
+                    # in freespace the last pass alone sees it, byte by byte, and goes on
+                    self.pos = self.real = (start | 0xFFFF) + 1
+                    if self.beyond != self.free_id:         # what follows lies outside: said when it is evaluated
+                        self.beyond = self.free_id
+                        self.problem("snes_address_doesnt_map_to_rom", "this block goes beyond the end of the ROM")
+                    raise self.dropped
                 self.problem(code, f"the end of the bank is passed at ${one & 0xFFFFFF:06X}")
                 if self.free_id or self.placing or self.in_struct or self.block is not None or self.inline:
                     raise Fatal

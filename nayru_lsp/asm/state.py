@@ -121,12 +121,14 @@ class Frame:
 class Scope:
     """What names mean where an expression stands, kept until all labels have their values."""
 
-    __slots__ = ("defines", "keys", "space")
+    __slots__ = ("defines", "keys", "space", "without")
 
-    def __init__(self, keys: dict[str, str], space: str, defines: frozenset[str] | None = None) -> None:
+    def __init__(self, keys: dict[str, str], space: str, defines: frozenset[str] | None = None,
+                 without: frozenset[str] = frozenset()) -> None:
         self.keys = keys
         self.space = space
         self.defines = defines      # those there are, where somebody asks
+        self.without = without      # functions that come later
 
 
 TOP = Scope({}, "")         # names as they are at this moment
@@ -144,6 +146,7 @@ class State:
         self.root = root
         self.dialect = root.dialect
         self.modern = root.dialect is Dialect.ASAR_2
+        self.deepest = limits.depth_2 if self.modern else limits.depth      # files, macros and defines in each other
         self.read = read
         self.tick = tick
         self.limits = limits
@@ -189,6 +192,7 @@ class State:
         self.mode = MappingMode.LOROM
         self.sa1_banks = SA1_BANKS
         self.rules = Rules(self.dialect, self.priority, not self.priority)
+        self.block: tuple[int, str, int] | None = None      # spcblock: address of its size, namespace outside, entry
         self.compiler = self.compiler_of()
         self.pos = self.real = self.origin = self.real_origin = UNSET
         self.space = ""
@@ -202,6 +206,7 @@ class State:
         self.macros: dict[str, Macro] = {}
         self.functions: dict[str, tuple[tuple[str, ...], str]] = {}
         self.functions_version = version_of()
+        self.overdefined: set[str] = set()          # functions that are there twice, which 1.91 allows
         self.impure: set[str] = set()               # user functions that look at anything but their arguments
         self.defines: dict[str, str] = {"assembler": "asar", "assembler_ver": "20000" if self.modern else "10901"}
         self.builtin = frozenset(self.defines) | ({"assembler_time"} if self.modern else frozenset())
@@ -228,7 +233,6 @@ class State:
         self.struct_static = False
         self.struct_base = 0
         self.struct_back: tuple[Any, ...] = ()
-        self.block: tuple[int, str, int] | None = None      # spcblock: address of its size, namespace outside, entry
         self.included_once: set[str] = set()
         self.defining = 0           # 2.0: definitions of macros around the line that is looked at
         self.struct_names: set[str] = set()
@@ -239,6 +243,7 @@ class State:
         self.free_start = 0
         self.free_extra = 0
         self.free_code = False
+        self.beyond = 0             # the block in freespace that has left the ROM
         self.free_byte = 0
         self.head = -1              # number of the write that would be the first of a freespace block
         self.head_used = False      # it is a `prot`
@@ -283,20 +288,21 @@ class State:
             self.free.events.clear()
 
     def compiler_of(self) -> Compiler:
-        key = (self.arch, self.rules)
+        key = ("spc700" if self.block is not None else self.arch, self.rules)
         found = self.compilers.get(key)
         if found is None:
-            found = self.compilers[key] = Compiler(self.dialect, self.arch, self.rules)
+            found = self.compilers[key] = Compiler(self.dialect, *key)
         return found
 
     def push(self, frame: Frame) -> None:
-        most = self.limits.depth_2 if self.modern else self.limits.depth
-        if len(self.frames) >= most:
-            if self.modern:         # it goes in and stops at the first line
-                self.place = frame.call << 40 | frame.file << 24 | frame.row
-            self.problem("recursion_limit", f"macros and includes are nested more than {most:,} deep")
-            raise Fatal
+        if len(self.frames) >= self.deepest:        # it goes in and stops at the first line
+            self.place = frame.call << 40 | frame.file << 24 | frame.row
+            raise self.too_deep(f"macros and includes are nested more than {self.deepest:,} deep")
         self.frames.append(frame)
+
+    def too_deep(self, message: str) -> Fatal:
+        self.problem("recursion_limit", message)
+        return Fatal()
 
     # --- problems -----------------------------------------------------------------------------------------------------
 
@@ -323,8 +329,9 @@ class State:
 
     def without_org(self) -> None:
         self.fixed = True
-        self.problem("missing_org", "there is no `org` before this: Asar takes $008000",
-                     severity=Severity.ERROR if self.modern else Severity.WARNING)
+        if self.modern:         # and there is none behind it either
+            raise self.drop("missing_org", "there is no `org` or freespace before this")
+        self.problem("missing_org", "there is no `org` before this: Asar takes $008000", severity=Severity.WARNING)
         self.pos = self.real = self.origin = self.real_origin = 0x8000
 
     def mapping(self) -> Mapping:

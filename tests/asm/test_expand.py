@@ -9,6 +9,8 @@ from nayru_lsp.asm.expanded import UNKNOWN, Expanded
 from nayru_lsp.asm.packing import pack
 from nayru_lsp.asm.problem import Severity
 from nayru_lsp.asm.project import Root
+from nayru_lsp.asm.syntax import Dialect
+from tests import oracle
 from tests.asar import assemble
 from tests.asm.executing import expand, ours
 
@@ -264,6 +266,16 @@ nop
     "startpos": "org $008000\nspcblock $0500\nnop\nstartpos Here\nHere: nop\nendspcblock\ndb 1\n",
     "xkas": ";@xkas\norg $008000\n!a = 5\ndb \"!a\",!a\nlda Here,x : lda.w Here\nHere:\nrep 0 : db 1\n"
             "rep -1 : db 2\nrep 2 : db 3\n",
+    "xkas, a define with quotes": ';@xkas\norg $008000\n!w = "a""b"\ndb 1\n',
+    "no org, but a base": "base $7E1234\nHere:\ndl Here,realbase(),pc()\n",
+    "no org, but a base for a struct": "base $011000\nstruct Word\n.up: skip 1\nendstruct\ndl Word.up,pc()\n",
+    "another processor behind a block of sound":
+        "org $008000\narch superfx\nspcblock $500\nmov a,#1\nendspcblock\nnop\n",
+    "a filler that is a label": "padbyte Here\nHere = 3\norg $008000\ndb 1\n",
+    "asar behind macros and defines":
+        "!a = 1\nmacro m()\nnop\nendmacro\n;@asar 1.50\nasar 1.50\norg $008000\ndb 1\n",
+    "a function of a function":
+        "function f(a) = a+1\nfunction g(a) = f(a)*2\norg $008000\ndb f(1),g(1),min(f(1),g(1))\n",
     "undef": 'org $008000\n!a = 1\nif defined("a") : db 1 : endif\nundef "a"\nif defined("a") == 0 : db 2 : endif\n',
 }
 
@@ -311,6 +323,10 @@ BAD = {
     "invalid_global_label": "org $008000\nglobal name\n",
     "spc700_inline_no_base": "org $008000\narch spc700-inline\nbase $0500\n",
     "macro_label_outside_of_macro": "org $008000\n?a:\n",
+    "function_not_found": "org $008000\nfunction g(a) = f(a)\ndb g(1)\nfunction f(a) = a\n",
+    "start_of_file": "org $008000\nasar 1.80\n",
+    "invalid_check": "org $008000\ncheck bankcross some\n",
+    "recursion_limit": "org $008000\n!a = !b\n!b = !a\ndb !a\n",
 }
 OTHER = {"file_not_found": "failed_to_open_file"}
 
@@ -325,6 +341,42 @@ def test_errors_as_asar(name: str) -> None:
     if name not in ("unclosed_if", "unclosed_macro", "struct_without_endstruct",     # ours point at the opener
                     "pushwarnings_without_pullwarnings"):
         assert lines & {line for line, _ in found}, (asar.errors, found)
+
+
+def test_a_branch_before_any_org() -> None:
+    """Asar takes $008000 for it, but not for its distance."""
+    text = "BRA Here\nHere: nop\n"
+    assert [line for line, _ in assemble(text).errors] == [0]
+    assert errors(expand(text)) == [(0, "Erelative_branch_out_of_bounds")]
+
+
+def test_a_function_that_is_there_twice_means_what_stands_above() -> None:
+    """Which of the two is meant behind the second is not told: silence, and no wrong byte."""
+    text = "org $008000\nfunction f(a) = a\ndb f(1)\nfunction f(a) = a+1\ndb f(1)\n"
+    assert assemble(text).blocks[0][2] == b"\1\2"
+    assert [write.data for write in expand(text).writes] == [None, None]
+
+
+@pytest.mark.parametrize("levels", [247, 248])
+def test_defines_in_defines(levels: int) -> None:
+    """250 texts inside each other, that of the line among them."""
+    text = "org $008000\n!a0 = 1\n" + "".join(f"!a{n + 1} = !a{n}\n" for n in range(levels)) + f"db !a{levels}\n"
+    library = oracle.library(1)
+    if library is not None:     # a process of its own: each such error makes the next one come a level earlier
+        assert oracle.assemble("/main.asm", library=library, memory={"/main.asm": text.encode()}).ok == (levels < 248)
+    assert errors(expand(text)) == ([] if levels < 248 else [(levels + 2, "Erecursion_limit")])
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+def test_the_title_of_the_image(dialect: Dialect) -> None:
+    def found(base: bytes | None) -> list[str]:
+        return [problem.code for problem in run(Root("/main.asm", dialect), {
+            "/main.asm": b'check title "AB"\norg $008000\nnop\n'}.get, base).problems]
+
+    titled = bytes(0x7FC0) + b"AB" + bytes(0x3E)
+    assert found(None) == found(titled) == []
+    assert found(b"") == found(bytes(0x7FFF)) == ["Erom_too_short"]
+    assert found(bytes(0x8000)) == ["Erom_title_incorrect"]
 
 
 def test_labels_that_an_instruction_does_not_reach() -> None:

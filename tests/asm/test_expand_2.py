@@ -163,6 +163,12 @@ GOOD = {
     "bank borders": (
         "check bankcross off\norg $00FFFE\nnop : nop : rts\ncheck bankcross full\norg $018000\nnop\n",
         "007FFE EA EA / 008000 EA"),
+    "before any org": (
+        "assert pc() < 0\norg $008000\ndb 1\n",
+        "000000 01"),
+    "superfx around a block of sound": (
+        "org $008000\narch superfx\nspcblock $500\nmov a,#1\nendspcblock\nnop\n",
+        "000000 02 00 00 05 E8 01 01"),
     "datasize": (
         "org $008000\ndb datasize(A)\nA: nop\nB:\nrts\n",
         "000000 01 EA 60"),
@@ -255,6 +261,13 @@ BAD = [
     (1, "base_label_invalid", "org $008000\nbase A\nA:\n"),
     (0, "missing_org", "nop\n"),
     (0, "missing_org", "A:\n"),
+    (1, "missing_org", "A: nop\ndb 1\ndb 2\n"),
+    (2, "missing_org", "db 1\norg\ndb 2\n"),
+    (1, "pullpc_without_pushpc", "pushpc\npullpc\n"),
+    (1, "function_not_found", "org $008000\ndb f(1)\nfunction f(a) = a\n"),
+    (2, "function_not_found", "org $008000\nfunction g(a) = f(a)\nassert g(1)\nfunction f(a) = a\n"),
+    (3, "recursion_limit", "org $008000\n!a = !b\n!b = !a\ndb !a\n"),
+    (3, "recursion_limit", "org $008000\n!a = 1\nmacro m()\ndb !a\n%m()\nendmacro\n%m()\n"),
     (1, "invalid_alignment", "org $008000\nskip align 3\n"),
     (1, "alignment_too_small", "org $008000\nskip align 0\n"),
     (1, "alignment_too_big", "org $008000\nskip align $1000000\n"),
@@ -338,6 +351,48 @@ def test_a_thousand_levels_of_macros() -> None:
     assert errors(expand(text)) == []
     assert expand(text).labels["L1000"].value == 0x8000 + 999
     assert len(expand(text).labels["L1000"].calls) == 250       # the nearest ones
+
+
+@pytest.mark.parametrize("levels", [4998, 4999])
+def test_defines_in_defines(levels: int) -> None:
+    text = "org $008000\n!a0 = 1\n" + "".join(f"!a{n + 1} = !a{n}\n" for n in range(levels)) + f"db !a{levels}\n"
+    expansion = expand(text)
+    if levels < 4999:
+        assert ours(expansion) == {0: 1}
+    else:
+        assert errors(expansion) == [(levels + 2, "recursion_limit")]
+    assert real(text).ok == (levels < 4999)
+
+
+def test_a_while_that_endif_closes() -> None:
+    """2.0 keeps it in its table of loops, and the next `if` of that depth goes on at its line: in whatever file, here
+    over two labels. That is not repeated: the `while` is named instead."""
+    loop = "\n" * 9 + "while !i < 1\n!i #= !i+1\nnop\nendif\n"
+    text = 'org $008000\n!i = 0\nif 1\nincsrc "a.asm"\nendif\nnop\nif 1\nA:\nB:\nC:\nendif\n'
+    expansion = expand(text, a__asm=loop)
+    assert errors(expansion) == [(9, "unclosed_if"), (12, "misplaced_endif")]
+    assert expansion.values == dict.fromkeys("ABC", 0x8002)
+    library = oracle.library(2)
+    if library is not None:
+        memory = {MAIN: text.encode(), "/a.asm": loop.encode()}
+        assert oracle.assemble(MAIN, library=library, memory=memory).named.keys() == {"C"}
+
+
+def test_what_is_behind_the_missing_org() -> None:
+    """Nothing is written and no label made until there is one."""
+    text = "A:\nnop\nB: db 1\norg $008000\nB: nop\n"
+    expansion = expand(text)
+    assert errors(expansion) == [(row, "missing_org") for row in range(3)]
+    assert expansion.values == real(text).named == {"B": 0x8000}
+
+
+def test_an_edit_of_a_function_that_a_condition_asks() -> None:
+    texts = {MAIN: "function f(a) = a\norg $008000\nif f(1) == 1\nA: nop\nendif\n"}
+    live = Live(Root(MAIN, Dialect.ASAR_2), lambda path: texts[path].encode())
+    assert "A" in live.expansion.labels
+    texts[MAIN] = texts[MAIN].replace("= a\n", "= a+1\n")
+    live.changed([MAIN])
+    assert "A" not in live.expansion.labels
 
 
 def test_after_an_edit_a_label_further_down_is_as_far_away_as_before(monkeypatch: pytest.MonkeyPatch) -> None:

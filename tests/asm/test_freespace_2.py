@@ -243,6 +243,12 @@ BAD: dict[str, tuple[str, bytes, list[int]]] = {
         "freecode cleaned\nMain: nop\nskip align 16\nMore: nop\nskip align 16\nLast: nop\n", image(), [3]),
     "snes_address_doesnt_map_to_rom": (
         "org $008000\nMain: nop\nfreecode cleaned,pin=Main\nrtl\n", image(), [3]),
+    "snes_address_doesnt_map_to_rom, beyond the last bank": (
+        "freedata bankcross,cleaned\nMain: fill $7000\nMore: fill $0FFE\nlda $1234\nlda $1234\nLast: db 1,2\nfreecode "
+        "cleaned\nOther: nop\norg $008000\ndl Main,More,Last,Other\n", image(), [3, 4, 5]),
+    "no_freespace, the free byte of then": (
+        "freespace_settings noram,start=$8040\norg $807F\ndb $42\nfreespacebyte $42\ndb $12,$34\nfreecode cleaned\n"
+        "db $56\n", b"", [5]),
     "no_freespace, no image": ("freecode cleaned\nnop\n", b"", [0]),
 }
 
@@ -284,8 +290,11 @@ def test_errors(name: str) -> None:
 @pytest.mark.parametrize("name", BAD)
 def test_the_real_2_0_has_these_errors(name: str) -> None:
     text, base, rows = BAD[name]
-    assert [(error.name, error.line) for error in real(text, base).errors] == [
+    asar = real(text, base)
+    assert [(error.name, error.line) for error in asar.errors] == [
         ("E" + name.partition(",")[0], row) for row in rows]
+    if "beyond" in name:
+        assert {label: made.value for label, made in expand(text, base).labels.items()} == asar.named
 
 
 def real(text: str, base: bytes) -> oracle.Assembled:
