@@ -206,6 +206,10 @@ class Expansions:
                 continue
             reaching = [root.path for root in session.project.roots_of(path)[:ROOTS]]
             reaching += [root for root, expanded in session.expanded.items() if expanded.reads(path)]
+            if not reaching:        # a define or a macro may make the name that it is included by
+                folder = session.folder_of(path)
+                reaching = [root.path for root in session.project.roots
+                            if root in named and session.folder_of(root.path) == folder][:ROOTS]
             for name in reaching:
                 found = session.expanded.get(name)
                 there = found is not None and not found.stale and all(

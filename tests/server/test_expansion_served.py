@@ -297,6 +297,17 @@ async def test_known_before_the_project_is_read(vscode: Editor) -> None:
     assert "this line: `$80:8002`: `20 01 80`" in await hover(vscode, "main.asm", 5, 5)
 
 
+async def test_included_by_a_name_that_a_define_makes(vscode: Editor) -> None:
+    vscode.write("nayru.toml", NAMED)
+    vscode.write("main.asm", "lorom\norg $808000\n!part = lib\nincsrc \"!{part}.asm\"\n")
+    lib = "Sub:\n    RTS\n"
+    vscode.write("lib.asm", lib)
+    await vscode.start(options=HIDDEN)
+    vscode.open("lib.asm", lib)
+    await vscode.diagnostics("lib.asm", 1)
+    await until(lambda: hover(vscode, "lib.asm", 1, 5), lambda text: "this line: `$80:8000`: `60`" in text)
+
+
 STALE = """\
 lorom
 incsrc "lib.asm"
