@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nayru_lsp.__main__ import line_column, load, load_config, load_plugins, print_json, shown, workspace_of
+from nayru_lsp.asm.expanded import ECHOES
 from nayru_lsp.asm.mapping import without_header
 from nayru_lsp.asm.project import Root
 from nayru_lsp.asm.symbol_files import LineRow, SymbolRow, write_mesen, write_wla
@@ -35,6 +36,9 @@ def symbols(arguments: argparse.Namespace, where: Places, user: UserConfig) -> i
     given = arguments.query
     if os.path.isfile(given):
         return _of_root(arguments, user)
+    if os.path.isdir(given):
+        raise Refused(f"{given} is a folder: give the root file that the assembler is given, or --folder {given} "
+                      "and a part of a name")
     if "/" in given or os.sep in given or given.lower().endswith(".asm"):
         _tell(f"{given}: no such file; give the root file that the assembler is given, or a part of a name")
         return 1
@@ -67,6 +71,8 @@ def _of_project(arguments: argparse.Namespace, where: Places, user: UserConfig) 
         for row in rows:
             value = f" = ${row['value']:X}" if row["value"] is not None else ""
             print(f"{row['file']}:{row['line']}: {row['kind']} {row['name']}{value}")
+    if query and not rows:
+        _tell(f"no name in {shown(normal(arguments.folder))} contains {arguments.query}")
     return 0 if rows or not query else 1
 
 
@@ -112,7 +118,11 @@ def _of_root(arguments: argparse.Namespace, user: UserConfig) -> int:
     _tell_of(expansion, reader, rows, bool(image))
     if target:
         text = _wla(expansion, reader, rows) if arguments.wla else _mesen(expansion, rows)
-        Path(target).write_bytes(text.encode("utf-8", "surrogateescape"))
+        data = text.encode("utf-8", "surrogateescape")
+        if target == "-":
+            sys.stdout.buffer.write(data)
+        else:
+            Path(target).write_bytes(data)
     elif arguments.json:
         print_json([{"name": row.name, "value": row.value, "file": shown(row.path), "line": row.line} for row in rows])
     else:
@@ -200,11 +210,14 @@ def _tell_of(expansion: Expansion, reader: _Reader, rows: list[SymbolRow], image
         _tell(f"{shown(path)} is not read: {why}")
     if any("outside" in str(why) for why in reader.refused.values()):
         _tell("folders outside the project are read when your own config.toml names them: outside_include_paths")
-    errors = [problem for problem in expansion.problems if problem.severity == 1]
+    errors = [problem for problem in expansion.problems if problem.severity == 1
+              and not (expansion.reasons and problem.code in ECHOES)]
     for problem in errors[:3]:
         _tell(f"{shown(problem.path)}:{problem.span.start + 1}: {problem.message}")     # its span is of rows
     if len(errors) > 3:
         _tell(f"and {len(errors) - 3} more errors")
+    if errors:
+        _tell("Asar would stop there; what lies behind an error may have another address")
     unknown = sum(row.value is None for row in rows)
     if unknown:
         reason = expansion.reasons.most_common(1)[0][0] if expansion.reasons else ""

@@ -237,12 +237,25 @@ def project_from(data: Any, origin: str) -> tuple[ProjectConfig, tuple[str, ...]
             notices.append(f"{origin}: `{key}` is ignored: it can only be set in your own config.toml or in your "
                            "editor's user settings, not by a workspace.")
         data = {key: value for key, value in data.items() if key not in UserConfig.__struct_fields__}
+    _look_at_defines(data, origin)
     config = _convert(data, ProjectConfig, origin)
     for where, path in _project_paths(config):
         if not inside(path):
             raise ConfigError(f"{origin}: {where}: {path!r} lies outside the workspace; only your own config.toml "
                               "can allow that (outside_include_paths)")
     return config, tuple(notices)
+
+
+def _look_at_defines(data: Any, origin: str) -> None:
+    """A number without quotes is what everybody writes first. Raises ConfigError."""
+    roots = data.get("roots") if isinstance(data, Mapping) else None
+    parts = [("", data)] + [(f"roots[{i}].", one) for i, one in enumerate(roots if isinstance(roots, list) else [])]
+    for where, one in parts:
+        defines = one.get("defines") if isinstance(one, Mapping) else None
+        for name, value in defines.items() if isinstance(defines, Mapping) else ():
+            if isinstance(value, int | float):
+                raise ConfigError(f'{origin}: {where}defines.{name}: write its value in quotes, as Asar is to read it: '
+                                  f'{name} = "{value}"')
 
 
 def inside(path: str) -> bool:

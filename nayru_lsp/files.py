@@ -21,6 +21,7 @@ from nayru_lsp.config import PROJECT_FILE, Config, ConfigError, ProjectConfig, p
 
 SOURCE_LIMIT = 16 * 1024 * 1024     # bytes of one source file
 CONFIG_LIMIT = 1024 * 1024
+MOST_TOLD = 5                       # files that nayru.toml names and that are not there, each in a sentence
 FILES_LIMIT = 20_000                # source files of one folder
 FOLDERS_LIMIT = 20_000
 SOURCE_SUFFIXES = (".asm", ".s", ".inc", ".a65", ".65s", ".65c", ".i65", ".asr", ".mac")
@@ -159,7 +160,10 @@ def project_config(folder: str, outside: Iterable[str]) -> tuple[ProjectConfig, 
     path, text = read
     config, notices = parse_project(text, path)
     fence = Fence((folder,), tuple(normal(one) for one in outside))
-    return config, (*notices, *(f"{path}: {one}" for one in unfound(folder, config, fence)))
+    missing = unfound(folder, config, fence)
+    if len(missing) > MOST_TOLD:
+        missing[MOST_TOLD:] = [f"{len(missing) - MOST_TOLD} more files that it names are not there"]
+    return config, (*notices, *(f"{path}: {one}" for one in missing))
 
 
 def configured_roots(folder: str, config: ProjectConfig) -> tuple[Root, ...]:

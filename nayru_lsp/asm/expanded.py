@@ -30,7 +30,7 @@ _ROW = 0xFFFFFF
 GONE, TOO_LONG = -1, -2     # in place of the number of a define's text
 
 # Errors that could be the echo of something that is not known.
-_ECHOES = frozenset({"Elabel_not_found", "Emacro_not_found", "Edefine_not_found"})
+ECHOES = frozenset({"Elabel_not_found", "Emacro_not_found", "Edefine_not_found"})
 _HERE = frozenset({"Erelative_branch_out_of_bounds", "Eassertion_failed"})
 _UNREAD = "Efailed_to_open_file"
 
@@ -392,7 +392,7 @@ class Expanded:
         elif errors - EXECUTED - {_UNREAD}:
             kept = frozenset({"Enayru_limit"})
         else:
-            kept = EXECUTED - _ECHOES if self.reasons or _UNREAD in errors else EXECUTED
+            kept = EXECUTED - ECHOES if self.reasons or _UNREAD in errors else EXECUTED
             if not self.sure:
                 kept -= {"Elabel_not_found"}    # what was left out or cut off might have made it
         return tuple(one for one in self.problems if one.code in kept)
@@ -403,7 +403,7 @@ def placed(found: Found, text: SourceText) -> Problem:
     line = text.line(found.row)
     start = text.line_start(found.row)
     name = found.message.split("`")[1] if found.message.count("`") >= 2 else ""
-    at = line.find(name) if name and found.code in _ECHOES | {"Elabel_redefined", "Emacro_wrong_num_params"} else -1
+    at = line.find(name) if name and found.code in ECHOES | {"Elabel_redefined", "Emacro_wrong_num_params"} else -1
     if at >= 0:
         span = Span(start + at, start + at + len(name))
     else:

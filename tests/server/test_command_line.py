@@ -80,7 +80,8 @@ def test_symbols(run: Any, tmp_path: Path) -> None:
         "a.asm:5: define !x = $3"]
     row = json.loads(run("symbols", "wait", "--json").stdout)[0]
     assert (row["name"], row["doc"], row["line"], row["column"]) == ("Wait", "Waits.", 2, 1)
-    run("symbols", "absent", code=1)
+    assert "contains absent" in run("symbols", "absent", code=1).stderr
+    assert "is a folder: give the root file" in run("symbols", ".", code=2).stderr
 
 
 ROOT = """\
@@ -157,6 +158,14 @@ def test_labels_that_stay_unknown_are_told(run: Any, root: Path) -> None:
     assert done.stdout.splitlines() == ["ws/main.asm:3: label Known = $008000", "ws/main.asm:5: label After"]
     assert "1 of 2 labels has no known value, most often since: " in done.stderr and "--base IMAGE" in done.stderr
     assert json.loads(run("symbols", "ws/main.asm", "--json").stdout)[1]["value"] is None
+    root.write_text("lorom\norg $8000\nif read1($008000) : Made: nop\ndw Made\nbogus 5\n")
+    told = run("symbols", "ws/main.asm").stderr
+    assert "`Made`" not in told, "what may not have been executed may have made it"
+    assert "main.asm:5: " in told and "Asar would stop there" in told
+
+
+def test_a_symbol_file_on_standard_output(run: Any, root: Path) -> None:
+    assert "00:8002 Main\n" in run("symbols", "ws/main.asm", "-Dspeed=3", "--wla", "-").stdout
 
 
 def test_a_root_stays_inside_its_project(run: Any, root: Path, tmp_path: Path) -> None:
@@ -293,7 +302,14 @@ def test_a_root_that_is_not_there_is_said(run: Any, tmp_path: Path) -> None:
     (tmp_path / "nayru.toml").write_text("base_image = 'my.sfc'\n[[roots]]\npath = 'mian.asm'\n")
     (tmp_path / "main.asm").write_text("lorom\norg $8000\n JMP nowhere\n")
     told = run("check").stderr
+    assert "more files" not in told
     assert "roots[0].path: there is no file 'mian.asm'" in told and "base_image: there is no file 'my.sfc'" in told
+
+
+def test_many_files_that_are_not_there_are_told_once(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "nayru.toml").write_text(f"symbols = {[f'{number}.sym' for number in range(30)]}\n")
+    told = run("check").stderr
+    assert told.count("there is no file") == 5 and "25 more files that it names are not there" in told
 
 
 def test_lines_that_do_not_exist(run: Any, tmp_path: Path) -> None:

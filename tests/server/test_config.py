@@ -53,6 +53,17 @@ def test_a_workspace_may_not_set_what_belongs_to_the_user() -> None:
     assert [notice.split("`")[1] for notice in notices] == ["asar", "ollama", "plugins"]
 
 
+@pytest.mark.parametrize(("text", "told"), [
+    ("defines = { a = 5 }", 'defines.a: write its value in quotes, as Asar is to read it: a = "5"'),
+    ("[[roots]]\npath = 'a.asm'\ndefines = { b = 0x10 }", 'roots[0].defines.b: write its value in quotes'),
+    ("defines = { a = [] }", "defines"), ("defines = 5", "defines: Expected"), ("roots = 5", "roots: Expected"),
+])
+def test_a_define_is_text(text: str, told: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse_project(text)
+    assert told in str(error.value)
+
+
 @pytest.mark.parametrize("text", [
     'base_image = "/etc/passwd"', 'base_image = "../x.sfc"', 'include_paths = ["a/../../b"]', 'prelude = "C:/x.asm"',
     '[[roots]]\npath = "..\\\\x.asm"', '[[roots]]\npath = "a.asm"\ninclude_paths = ["//host/share"]',
