@@ -179,7 +179,7 @@ class Server(LanguageServer):
         else:
             message = await asyncio.to_thread(self._decode, body)
             self._decoded.add(method)
-        before = self.protocol.before.get(getattr(message, "method", ""))
+        before = None if isinstance(message, _Broken) else self.protocol.before.get(getattr(message, "method", ""))
         if before is not None:
             await asyncio.to_thread(before, message.params)
         self.protocol.handle_message(message)

@@ -179,4 +179,6 @@ async def test_no_document_text_in_the_log(wire: Wire, tmp_path: Path) -> None:
     wire.send({"method": "exit"})
     assert await asyncio.wait_for(wire.process.wait(), TIMEOUT) == 0
     log = (tmp_path / "log" / "nayru.log").read_text(encoding="utf-8")
-    assert "does not fit the protocol" in log and "secretword" not in log
+    for method in ("textDocument/didOpen", "textDocument/hover"):
+        assert f"does not fit the protocol: {method}" in log
+    assert "secretword" not in log and "AttributeError" not in log
