@@ -609,13 +609,17 @@ def _struct(m: Machine, words: list[str]) -> None:
         position = expression.integer(m)
         if not 0 <= position <= 0xFFFFFF:
             raise m.drop("snes_address_out_of_bounds", "this is no address of 24 bits")
+    begin_struct(m, name, parent, position, static)
+    m.set_label(m.in_struct, position, static)
+
+
+def begin_struct(m: Machine, name: str, parent: str, position: int, static: bool) -> None:
     m.struct_back = (m.pos, m.origin, m.real, m.real_origin, m.optimize_bank, m.place)
     m.in_struct = f"{parent}.{name}" if parent else name
     m.struct_parent, m.struct_static, m.struct_base = parent, static, position
     m.optimize_bank = -1
     m.pos = m.origin = position
     m.real = m.real_origin = 0
-    m.set_label(m.in_struct, position, static)
 
 
 def _endstruct(m: Machine, words: list[str]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from nayru_lsp.asm.arithmetic import OUTSIDE, PURE_2, Expression, Unknown, Wrong
-from nayru_lsp.asm.commands import COMMANDS, at_start, check_title, filled, part_of
+from nayru_lsp.asm.commands import COMMANDS, at_start, begin_struct, check_title, filled, part_of
 from nayru_lsp.asm.compiled import CODE, REPEATED, REST, Code, Data, pack, split_list, unquoted_2
 from nayru_lsp.asm.expansion import REGION, UNPLACED, Fatal
 from nayru_lsp.asm.freespace import Mapping
@@ -340,12 +340,7 @@ def _struct(m: Machine, words: list[str]) -> None:
     elif len(words) == 3:
         position = _address(m, words[2])
         static = m.is_static(m.compiler.expression(words[2]))
-    m.struct_back = (m.pos, m.origin, m.real, m.real_origin, m.optimize_bank, m.place)
-    m.in_struct = f"{parent}.{name}" if parent else name
-    m.struct_parent, m.struct_static, m.struct_base = parent, static, position
-    m.optimize_bank = -1
-    m.pos = m.origin = position
-    m.real = m.real_origin = 0
+    begin_struct(m, name, parent, position, static)
     m.set_label(m.space + m.in_struct, position, static)
 
 

@@ -254,11 +254,9 @@ def _common_size(instruction: Instruction, shape: OperandShape) -> int | None:
     return size if isinstance(size, int) else None
 
 
-def encode(
-    instruction: Instruction, state: WidthState, values: Values, address: int | None,
-) -> bytes | None:
+def encode(instruction: Instruction, values: Values, address: int | None) -> bytes | None:
     """The bytes of ``instruction`` at SNES ``address`` (None = unknown), or None where anything that matters is
-    unknown or Asar refuses it. ``state`` is not used yet: Asar takes widths from the text alone."""
+    unknown or Asar refuses it."""
     operand = instruction.operand
     shape = shape_of(instruction)
     if operand is None or operand.value is None:

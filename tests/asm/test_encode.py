@@ -49,25 +49,25 @@ def test_an_unexpanded_immediate_has_the_width_of_its_register() -> None:
             ("lda #!value+1", WidthState(16, 8), 3), ("ldx #!value", WidthState(16, 8), 2),
             ("lda.w #!value", WidthState(8, 8), 3), ("and.b #!v", UNKNOWN, 2)):
         assert size_of(read(text), state) == size, text
-        assert encode(read(text), state, lambda expr: None, None) is None
+        assert encode(read(text), lambda expr: None, None) is None
 
 
 def test_a_label_in_another_bank_is_long() -> None:
     far = read("lda far")
     assert size_of(far, UNKNOWN, lambda expr: 0x7E0010, 0x008000) == 4
     assert size_of(far, UNKNOWN, lambda expr: 0x001234, 0x008000) == 3
-    assert encode(far, UNKNOWN, lambda expr: 0x7E0010, None) is None, "the bank of the code is not known"
-    assert encode(read("lda.l far"), UNKNOWN, lambda expr: 0x7E0010, None) == bytes.fromhex("af10007e")
+    assert encode(far, lambda expr: 0x7E0010, None) is None, "the bank of the code is not known"
+    assert encode(read("lda.l far"), lambda expr: 0x7E0010, None) == bytes.fromhex("af10007e")
 
 
 def test_unknown_values_stay_unknown() -> None:
     for text in ("lda label", "bra label", "lda #label", "lda.w !x", "mvn here,there", "nop #count"):
-        assert encode(read(text), UNKNOWN, lambda expr: None, 0x8000) is None
+        assert encode(read(text), lambda expr: None, 0x8000) is None
 
 
 def test_branches() -> None:
     for target, data in ((0x8002, "8000"), (0x8081, "807f"), (0x7F82, "8080"), (0x8082, None), (0x7F81, None)):
-        found = encode(read("bra there"), UNKNOWN, lambda expr, target=target: target, 0x8000)
+        found = encode(read("bra there"), lambda expr, target=target: target, 0x8000)
         assert found == (bytes.fromhex(data) if data else None)
 
 

@@ -48,7 +48,7 @@ def instruction(text: str) -> Instruction:
 
 
 def ours(text: str) -> bytes | None:
-    return encode(instruction(text), WidthState(), lambda expr: evaluate(expr, lambda name: None), 0x008000)
+    return encode(instruction(text), lambda expr: evaluate(expr, lambda name: None), 0x008000)
 
 
 def test_every_form_that_we_encode_has_asars_bytes() -> None:
@@ -148,7 +148,7 @@ def test_labels_and_expressions(origin: int) -> None:
         value = int(assignment[5:], 16) if assignment else None
         theirs = assemble(f"lorom\norg ${origin:06X}\n{text}\n")
         found = encode(
-            instruction(code), WidthState(),
+            instruction(code),
             lambda expr, value=value: evaluate(expr, lambda name: value if name == "x" else None), origin)
         assert found == (theirs.data if theirs.ok else None), (text, hex(origin))
 
@@ -167,5 +167,5 @@ x = $123456 : jmp [x]"""
 def test_labels_that_do_not_fit(text: str) -> None:
     assignment, _, code = text.rpartition(" : ")
     assert not assemble(SAFE + text + "\n").ok
-    assert encode(instruction(code), WidthState(),
+    assert encode(instruction(code),
                   lambda expr: evaluate(expr, lambda name: int(assignment[5:], 16)), 0x008000) is None

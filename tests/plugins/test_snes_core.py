@@ -10,7 +10,6 @@ from nayru_snes.registers import FIELDS, read_at, registers_at
 
 from nayru_lsp.asm.encode import encode
 from nayru_lsp.asm.evaluate import evaluate
-from nayru_lsp.asm.flow import WidthState
 from nayru_lsp.asm.parser import parse_line
 from nayru_lsp.asm.syntax import Instruction
 from tests.bsnes import Core, Harness, Result, harness
@@ -23,7 +22,7 @@ def assemble(text: str) -> bytes:
     for line in text.split(":"):
         (statement,) = parse_line(line.strip()).statements
         assert isinstance(statement, Instruction), line
-        data = encode(statement, WidthState(), lambda expr: evaluate(expr, lambda name: None), None)
+        data = encode(statement, lambda expr: evaluate(expr, lambda name: None), None)
         assert data is not None, line
         out += data
     return out
