@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 from nayru_lsp.asm.expand import Expansion, Limits, run
 from nayru_lsp.asm.project import Root
 from nayru_lsp.asm.syntax import Dialect
+from tests.comparison import compare_bytes, compare_labels, errors_of
+from tests.oracle import Assembled
 
 MAIN = "/main.asm"
 
@@ -54,6 +57,21 @@ def used_up(rng: random.Random) -> bytearray:
         at = rng.choice((0x80000 + rng.randrange(0x100), rng.randrange(len(base) - 0x8000) | 0x7FF4))
         base[at:at + 8] = block(bytes(rng.choice((1, 6, 0x3000))))[:8]
     return base
+
+
+def applied_twice(both: Callable[[bytes], tuple[Expansion, Assembled]], base: bytes) -> None:
+    """A patch on an image and on what came of it: bytes, labels and errors of ours are those of the real Asar."""
+    for _ in range(2):
+        ours, asar = both(base)
+        assert not asar.died or "no end" in asar.died, asar.died
+        ours.data()
+        codes = {problem.code for problem in errors_of(ours.problems)}
+        if not asar.ok:
+            assert asar.died or codes & {error.name for error in asar.errors}, (asar.errors, codes)
+            return
+        assert not codes
+        assert compare_bytes(ours.writes, asar).all_equal and compare_labels(ours.labels, asar.labels).all_equal
+        base = asar.image
 
 
 # What programs made of random lines begin with: the counter of their loops, and macros.

@@ -11,7 +11,7 @@ from nayru_lsp.asm.freespace import NOWHERE, Image, Mapping, Wanted
 from nayru_lsp.asm.mapping import SA1_BANKS, MappingMode
 from nayru_lsp.asm.project import Root
 from tests import oracle
-from tests.asm.executing import block, image, used_up
+from tests.asm.executing import applied_twice, block, image, used_up
 from tests.comparison import compare_bytes, compare_labels, errors_of, row_of
 from tests.kit import require
 
@@ -166,15 +166,7 @@ def test_generated_patches(seed: int) -> None:
         lines += [rng.choice(("nop", "lda {}", "jsl {}", "dl {}", "lda #{}>>16", "fill 300", "lda.w {}", "fill $6000"))
                   .format(rng.choice(names)) for _ in range(rng.randrange(1, 6))]
     text = "\n".join(lines) + "\n"
-    for _ in range(2):
-        ours, asar = both(text, bytes(base))
-        codes = {problem.code for problem in errors_of(ours.problems)}
-        if not asar.ok:
-            assert codes & {error.name for error in asar.errors}, (asar.errors, codes)
-            return
-        assert not codes
-        assert compare_bytes(ours.writes, asar).all_equal and compare_labels(ours.labels, asar.labels).all_equal
-        base = bytearray(asar.image)
+    applied_twice(lambda base: both(text, base), bytes(base))
 
 
 # --- without Asar ----------------------------------------------------------------------------------------------------
