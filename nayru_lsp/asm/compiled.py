@@ -25,7 +25,7 @@ from functools import lru_cache
 from typing import Any
 
 from nayru_lsp.asm import spc700, superfx
-from nayru_lsp.asm.arithmetic import OUTSIDE, PURE_2, Expression, Rules, compile_expression
+from nayru_lsp.asm.arithmetic import OUTSIDE, PURE_2, Expression, Rules, compile_expression, int32
 from nayru_lsp.asm.encode import select
 from nayru_lsp.asm.isa import MNEMONICS, AddressingMode, Opcode
 from nayru_lsp.asm.native_2 import MNEMONICS_2
@@ -152,11 +152,26 @@ def names_in(expressions: Sequence[Expression]) -> tuple[str, ...] | None:
     return expressions[0].names if len(expressions) == 1 else tuple([name for one in expressions for name in one.names])
 
 
+def plainly(items: Sequence[Any]) -> tuple[str | int, ...] | None:
+    """The names and numbers, where each of them is nothing but a label or a number."""
+    out: list[str | int] = []
+    for one in items:
+        if type(one) is not Expression or one.calls or one.characters:
+            return None
+        if one.constant is not None:
+            out.append(int32(one.constant))
+        elif one.names == (one.text,) and "[" not in one.text:
+            out.append(one.text)
+        else:
+            return None
+    return items[0].names if len(out) == 1 and items[0].names else tuple(out)
+
+
 class Code:
     """One instruction of the 65816 whose operand waits for values."""
 
-    __slots__ = ("asks", "bank", "branch", "by_width", "expression", "fixed", "names", "scoped", "second", "stands",
-                 "target")
+    __slots__ = ("asks", "bank", "branch", "by_width", "expression", "fixed", "names", "plain", "scoped", "second",
+                 "stands", "target")
 
     def __init__(self, expression: Expression, by_width: tuple[Opcode | None, ...],
                  second: Expression | None = None, branch: int = 0, asks: bool = True, target: str = "",
@@ -172,6 +187,7 @@ class Code:
         self.bank = bank                # 2.0: where labels are seen from, whatever `bank` says; -1: from the code
         self.names = names_in(self.expressions)
         self.stands = branch > 0        # its bytes hang on where it stands
+        self.plain = plainly(self.expressions) if not branch and second is None else None
 
     @property
     def expressions(self) -> tuple[Expression, ...]:
@@ -186,7 +202,7 @@ class Foreign:
 
     __slots__ = ("expressions", "form", "names", "scoped")
 
-    stands = True
+    stands, plain = True, None
 
     def __init__(self, form: Any, expressions: tuple[Expression, ...]) -> None:
         self.form = form
@@ -210,7 +226,7 @@ class Chosen:
 class Data:
     """``db``, ``dw``, ``dl``, ``dd``: items are expressions or strings (which go through the character table)."""
 
-    __slots__ = ("items", "names", "scoped", "strings", "unit")
+    __slots__ = ("items", "names", "plain", "scoped", "strings", "unit")
 
     stands = False
 
@@ -220,6 +236,7 @@ class Data:
         self.strings = any(type(item) is str for item in items)
         self.scoped = any(isinstance(item, Expression) and scoped(item) for item in items)
         self.names = names_in(self.expressions)
+        self.plain = plainly(items)     # what all of it stands for, where no more is asked
 
     @property
     def expressions(self) -> tuple[Expression, ...]:

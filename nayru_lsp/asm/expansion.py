@@ -63,7 +63,7 @@ class Part:
     """Writes in a row and their bytes. The numbers in ``unmapped``, ``wrong`` and ``reasons`` count from its first
     write, those in ``judged`` from its first assertion: (number, code, message)."""
 
-    __slots__ = ("data", "files", "judged", "reads", "reasons", "unmapped", "wrong")
+    __slots__ = ("data", "files", "judged", "readers", "reads", "reasons", "unmapped", "wrong")
 
     def __init__(self) -> None:
         self.data: list[bytes | None] = []
@@ -72,6 +72,7 @@ class Part:
         self.wrong: list[tuple[int, str, str]] = []
         self.reasons: list[tuple[int, str]] = []    # why something is not known
         self.reads: tuple[str, ...] = ()
+        self.readers: dict[str, list[int]] | None = None     # name -> numbers of writes, once that was of use
         self.files: frozenset[int] = frozenset()    # in which its lines stand
 
 

@@ -124,7 +124,12 @@ class Live:
             last = _common_end(old, fresh, first)
             change = (first, len(old) - last, fresh[first:len(fresh) - last])
         first, end, lines = change
-        if lines == old[first:end]:
+        while lines and end > first and lines[-1] == old[end - 1]:
+            end -= 1
+            lines.pop()
+        same = _common(old[first:end], lines)
+        first, lines = first + same, lines[same:]
+        if not lines and first == end:
             self.again = "nothing"
             return True
         new = _spliced(old, first, end, lines)
@@ -209,7 +214,9 @@ class Live:
                     return False
         if len(set(machine.entered)) != len(machine.out.files):
             return False        # one is not included any more
-        if machine.sized or machine.sought or changed & machine.shape_reads or not self._guesses_hold(changed) or (
+        # A label of a call is read in that call only, which is executed as a whole.
+        read = [name for name in changed & machine.shape_reads if ":macro_" not in name]
+        if machine.sized or machine.sought or read or not self._guesses_hold(changed) or (
                 machine.pass_number and machine.ending["structs"] != machine.earlier):
             return False
         machine.moved |= changed
@@ -232,6 +239,9 @@ class Live:
             return True         # all of it, once at least
         if not starts and not stops:
             return False
+        if starts == stops and len(starts) == 1 and not entered and not first < starts[0] <= end and file not in (
+                segments[number].file, following.file if following is not None else file):
+            return False        # all of it is below one line of the file, which is not among them
         begin = min(starts, default=0)
         stop = max(stops, default=1 << 31)
         if stop < begin:
@@ -351,11 +361,12 @@ class Live:
 
     def _guesses_hold(self, changed: set[str]) -> bool:
         machine = self._machine
-        for keys, literal, used, position, how in machine.guesses:
-            for key in keys:
-                if (key in changed or (how[0] and how[0] + key in changed)) and (
-                        machine.width_of(keys, literal, position, how) != used):
-                    return False
+        untouched = changed.isdisjoint
+        for keys, literal, used, position, how in machine.guesses if changed else ():
+            if untouched(keys) and not (how[0] and any(how[0] + key in changed for key in keys)):
+                continue
+            if machine.width_of(keys, literal, position, how) != used:
+                return False
         return True
 
 

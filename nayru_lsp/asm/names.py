@@ -189,6 +189,7 @@ class Names(State):
             name = struct + member
         if scope is TOP:
             found = self.looked_up(self.key(name))
+            self.fixed |= found is not None and ":" in found    # `Live` does not ask what such a label decided
         else:
             key = scope.keys.get(name, name)
             found = None

@@ -23,6 +23,9 @@ from nayru_lsp.asm.state import BARE, TOP, Drop, Scope
 if TYPE_CHECKING:
     from nayru_lsp.asm.expand import Machine
 
+STANDS = "@"        # among the names that a part reads: where it stands
+
+
 def evaluate(machine: Machine, out: Expansion) -> list[tuple[int, Part]]:
     """The parts, and into ``out`` the problems and reasons found with them."""
     borders = machine.part_borders()
@@ -160,6 +163,8 @@ def _mode(machine: Machine, out: Expansion, number: int) -> int:
 def _one(machine: Machine, out: Expansion, part: Part, number: int, at: int, op: Any, opcode: Any,
          scope: Scope | None) -> bytes | None:
     """The bytes of write ``number``, ``at`` in its part."""
+    if op.plain is not None and (known := _plain(machine, op, opcode, scope)) is not None:
+        return known
     machine.scope = scope if scope is not None else BARE
     machine.place, machine.real = out._place[number], out._real[number]
     try:
@@ -170,6 +175,33 @@ def _one(machine: Machine, out: Expansion, part: Part, number: int, at: int, op:
         if not machine.stopped or wrong.code != "label_not_found":     # it may come later
             part.wrong.append((at, wrong.code, str(wrong)))
     return None
+
+
+def _plain(machine: Machine, op: Any, opcode: Any, scope: Scope | None) -> bytes | None:
+    """What is made of labels and numbers only, as most is that waits for values; None where a label has no plain
+    address."""
+    labels, reads = machine.labels, machine.reads
+    values: list[int] = []
+    for name in op.plain:
+        if type(name) is int:
+            values.append(name)
+            continue
+        value = None
+        if scope is not None:
+            name = scope.keys.get(name, name)
+            if scope.space:
+                reads.add(scope.space + name)
+                value = labels.get(scope.space + name)
+        reads.add(name)
+        if value is None:
+            value = labels.get(name)
+        if value is None or value >> REGION:
+            return None
+        values.append(value)
+    if type(op) is Data:
+        return b"".join([pack(value, op.unit) for value in values])
+    opcode = opcode or op.fixed
+    return bytes([opcode.value]) + pack(values[0], opcode.size - 1)
 
 
 def _mapped_as_before(out: Expansion, before: Part, slid: int, start: int, stop: int) -> bool:
@@ -185,31 +217,49 @@ def _patch(machine: Machine, out: Expansion, part: Part, before: Part, changed: 
     """What was evaluated before, and anew only what reads a label that changed or looks where it stands."""
     objects = out._objects
     part.data, part.unmapped, part.files = before.data.copy(), before.unmapped, before.files
-    again: set[int] = set()
+    if before.readers is None:
+        before.readers = {ALWAYS: [], STANDS: []}
+        for at, obj in enumerate(objects[start:stop]):
+            _reads(before.readers, at, obj)
+    readers = part.readers = before.readers
+    again = set(readers[ALWAYS] + readers[STANDS] * slid)
+    again.update(*[readers[name] for name in readers.keys() & changed])
     next_mode = _mode(machine, out, start)
     several = next_mode < len(out._modes) and out._modes[next_mode][0] < stop
-    for at, obj in enumerate(objects[start:stop]):
-        kind = type(obj)
-        if kind is bytes or kind is Rows or kind is str:
-            continue
-        op, opcode, scope = obj if kind is tuple else (obj, None, None)
-        names = op.names
-        if names is not None and not (slid and op.stands):
-            if scope is not None and (scope.keys or scope.space):
-                keys = [scope.keys.get(name, name) for name in names]
-                if changed.isdisjoint(keys) and not (
-                        scope.space and not changed.isdisjoint([scope.space + key for key in keys])):
-                    continue
-            elif changed.isdisjoint(names):
-                continue
-        again.add(at)
+    for at in sorted(again):
+        obj = objects[start + at]
         if several:
             _mode(machine, out, start + at)
-        part.data[at] = _one(machine, out, part, start + at, at, op, opcode, scope)
+        if type(obj) is tuple:
+            part.data[at] = _one(machine, out, part, start + at, at, *obj)
+            for name in obj[2].keys.values() if obj[2] is not None else ():
+                if name[0] == ":":          # of Asar's own making: it may be another one now
+                    for known in (name, obj[2].space + name):
+                        if at not in (found := readers.setdefault(known, [])):
+                            found.append(at)
+        else:
+            part.data[at] = _one(machine, out, part, start + at, at, obj, None, None)
     part.wrong = sorted([*(one for one in before.wrong if one[0] not in again), *part.wrong], key=itemgetter(0))
     part.reasons = sorted([*(one for one in before.reasons if one[0] not in again), *part.reasons], key=itemgetter(0))
     part.reads = (*before.reads, *machine.reads.difference(before.reads))
     machine.reads = set()
+
+
+def _reads(readers: dict[str, list[int]], at: int, obj: Any) -> None:
+    """Write ``at`` among those that read the labels that it reads."""
+    kind = type(obj)
+    if kind is bytes or kind is Rows or kind is str:
+        return
+    op, _, scope = obj if kind is tuple else (obj, None, None)
+    names = (ALWAYS,) if op.names is None else op.names
+    if op.stands:
+        names = *names, STANDS
+    if scope is not None:
+        names = tuple([scope.keys.get(name, name) for name in names])
+        if scope.space:
+            names += tuple([scope.space + name for name in names])
+    for name in names:
+        readers.setdefault(name, []).append(at)
 
 
 def _bytes_of(machine: Machine, op: Any, opcode: Any, position: int) -> bytes:
