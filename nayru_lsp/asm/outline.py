@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import accumulate
 
 from nayru_lsp.asm.expressions import split
 from nayru_lsp.asm.isa import MNEMONICS
@@ -36,14 +37,16 @@ _RELATIVE_FORM = re.compile(r"(\++|-++):?(?:[ \t]++(.*+))?+\Z", re.ASCII)
 _DECLARED_FORM = re.compile(r"\#([A-Za-z_]\w*):(?:[ \t]++(.*+))?+\Z", re.ASCII)
 _VALUE_FORM = re.compile(r"([A-Za-z_]\w*)[ \t]++=[ \t]++[^:\"']*+\Z", re.ASCII)
 _DEFINE_FORM = re.compile(r"(!\w++)[ \t]++[:+?\#]?=[ \t]++([^:\"';]*+)\Z", re.ASCII)
-# Parentheses three deep; strings only where no bracket, comma or comment is in them.
+# Parentheses three deep; strings only where no bracket, comma or comment is in them; line feeds between arguments only.
 _CALL_FORM = re.compile(
-    r'''%(\w++)[ \t]*+\(((?:T++|"S*+"|\((?:T++|"S*+"|\((?:T++|"S*+")*+\))*+\))*+)\)\Z'''.replace(
-        "T", r"""[^()":;'\\]""").replace("S", r"""[^()":;'\\,]"""), re.ASCII)
+    r'''%(\w++)[ \t]*+\(((?:[T\n]++|"S*+"|\((?:[T]++|"S*+"|\((?:[T]++|"S*+")*+\))*+\))*+)\)\Z'''.replace(
+        "[T\\n]", r"""[^()":;'\\]""").replace("[T]", r"""[^()":;'\\\n]""").replace(
+            "S", r"""[^()":;'\\,\n]"""), re.ASCII)
 (_NOTHING, _OTHER, _LABEL, _SUB, _CALL, _VALUE, _DEFINE, _DECLARED, _RELATIVE, _IF, _ENDIF, _STARTS, _ELSEWHERE,
  _JOINED, _CUT) = range(15)
 _WORDS = re.compile(r"[A-Za-z_]\w{3,}", re.ASCII)
 _SEARCHED = re.compile(r"[0-9A-Fa-f]+\Z|.{0,3}\Z")
+_DIGITS = frozenset("0123456789ABCDEFabcdef")
 MEMO = 40_000           # distinct lines that are remembered
 LONG = 400              # characters of a line that is not
 # Rows of numbers are cut off at once where they are many: where so many characters of a block hold so many rows.
@@ -167,20 +170,22 @@ class _Forms(dict[str, "_Form | None"]):
     def __missing__(self, code: str) -> _Form | None:
         bare = code.strip(" \t")
         entry: _Form | None = None
-        word, _, rest = bare.partition(" ")
-        quoted = '"' in bare or "'" in bare
-        if bare[:1] == "%" and (call := _simple_call(bare)) is not None:
+        first, last = bare[:1], bare[-1:]
+        if last == ":" and bare.isascii() and (label := bare[:-1]).isidentifier():
+            return _LABEL, label, "", ()        # hardly ever the same as another one
+        if first == "%" and (call := _simple_call(bare)) is not None:
             entry = call
-        elif not quoted and ":" not in bare and rest[:1] not in "= \t" and _kinds[word] == _NOTHING \
-                and bare[-1] not in ",\\":
-            if bare[0] in "dD" and "," in bare:
-                return None         # a row of data: hardly ever the same as another one
-        elif bare[-1:] == ":" and bare.isascii() and (label := bare[:-1]).isidentifier():
-            return _LABEL, label, "", ()
-        elif quoted and _OUTSIDE_QUOTES.match(bare) is None:
-            entry = _CUT_FORM
         elif bare:
-            entry = _form(bare, self._dialect)
+            word, _, rest = bare.partition(" ")
+            quoted = '"' in bare or "'" in bare
+            if not quoted and ":" not in bare and rest[:1] not in "= \t" and _kinds[word] == _NOTHING \
+                    and last not in ",\\":
+                if first in "dD" and last in _DIGITS and "," in bare:
+                    return None     # a row of numbers: neither
+            elif quoted and _OUTSIDE_QUOTES.match(bare) is None:
+                entry = _CUT_FORM
+            else:
+                entry = _form(bare, self._dialect)
         if len(code) < LONG:
             if len(self) >= MEMO:
                 self.clear()
@@ -232,42 +237,47 @@ class _Outliner:
     def slowly(self, row: int, form: _Form) -> int:
         """Read a line that the quick way has no form for; returns the row behind it."""
         kind, name, _, statements = form
-        if kind == _OTHER and not any(isinstance(one, Directive) and one.name in INCLUDES for one in statements):
-            self.reader.read(name, 0, statements, (), row)
+        if kind == _OTHER:
+            at = 0          # only an include's place is of interest
+            if any(isinstance(one, Directive) and one.name in INCLUDES for one in statements):
+                at = self.start(row) + len(self.codes[row]) - len(self.codes[row].lstrip(" \t"))
+            self.reader.read(name, at, statements, (), row)
             return row + 1
-        if kind == _JOINED and self.codes[row].lstrip(" \t")[:1] == "%" and (end := self.joined_call(row)):
-            return end
         if self.lines is None:
             self.lines = split_lines(self.text)
-            self.starts = logical_starts(self.lines)
         end = logical_end(self.lines, row, self.dialect) if kind == _JOINED else row + 1
         raw = "".join(self.lines[row:end])
-        self.reader.read(raw, self.starts[row], interesting(parse_line(raw, self.dialect)), (), row)
+        self.reader.read(raw, self.start(row), interesting(parse_line(raw, self.dialect)), (), row)
         return end
+
+    def start(self, row: int) -> int:
+        """Where this physical line begins."""
+        if not self.starts:
+            if "\r" in self.text:
+                self.starts = logical_starts(split_lines(self.text))
+            else:
+                self.starts = list(accumulate([len(line) + 1 for line in self.text.split("\n")], initial=0))
+        return self.starts[row]
 
     def joined_call(self, row: int) -> int:
         """A macro call whose arguments stand on lines of their own: the row behind it; 0 where it is anything else."""
         parts = []
-        depth = 0
         for end in range(row, len(self.codes)):
             code = self.codes[end].strip(" \t")
             last = code[-1:]
             if last == "\\":
                 code = code[:-1].rstrip(" \t")
+                if code[-1:] != "(":
+                    return 0    # an argument of more than one line
             parts.append(code)
-            depth += code.count("(") - code.count(")")
             if last != "," and last != "\\":
                 break
-            if depth != 1 or (last == "\\" and code[-1:] != "("):
-                return 0        # an argument of more than one line
         else:
             return 0
-        text = " ".join(parts)
-        call = _CALL_FORM.match(text)
+        call = _CALL_FORM.match("\n".join(parts))
         if "" in parts or call is None:
             return 0
-        self.reader.calls.append((call.group(1), call.group(2)))
-        self.reader.unsure()
+        self.reader.calls.append((call.group(1), call.group(2).replace("\n", " ")))
         return end + 1
 
     def physical(self) -> Iterable[str]:
@@ -301,6 +311,11 @@ class _Outliner:
                 kind, name, text, _ = form
             if kind == _CALL:
                 calls.append((name, text))
+                if sure:
+                    sure, changed = False, True
+                continue
+            if kind == _JOINED and codes[row].lstrip(" \t")[:1] == "%" and (end := self.joined_call(row)):
+                behind = end
                 if sure:
                     sure, changed = False, True
                 continue

@@ -130,24 +130,20 @@ class _Names:
     def patched(self, changes: Iterable[tuple[str, Iterable[str], Iterable[str]]]) -> _Names:
         """With what (path, names that left it, names that came) say."""
         parts = list(self._parts)
-        own: set[int] = set()
-
-        def part_of(name: str) -> dict[str, tuple[str, ...]]:
-            number = hash(name) % NAME_PARTS
-            if number not in own:
-                own.add(number)
-                parts[number] = dict(parts[number])
-            return parts[number]
-
+        own = [False] * NAME_PARTS
         for path, gone, come in changes:
+            for name in chain(gone, come):
+                number = hash(name) % NAME_PARTS
+                if not own[number]:
+                    own[number], parts[number] = True, dict(parts[number])
             for name in gone:
-                part = part_of(name)
+                part = parts[hash(name) % NAME_PARTS]
                 rest = tuple(one for one in part.pop(name, ()) if one != path)
                 if rest:
                     part[name] = rest
             alone = (path,)
             for name in come:
-                part = part_of(name)
+                part = parts[hash(name) % NAME_PARTS]
                 have = part.setdefault(name, alone)
                 if have is not alone and path not in have:
                     part[name] = (*have, path)

@@ -12,7 +12,6 @@ import asyncio
 import json
 import os
 import random
-import re
 import statistics
 import sys
 import tempfile
@@ -25,7 +24,6 @@ from lsprotocol import types
 from rich.console import Console
 from rich.table import Table
 
-from nayru_lsp.asm.checks import check_file
 from nayru_lsp.asm.facts import FactTable
 from nayru_lsp.asm.parser import parse_text
 from nayru_lsp.asm.project import ParsedFile, Project
@@ -37,6 +35,7 @@ from nayru_lsp.plugins import Plugins
 from nayru_lsp.samples import Sample, SampleStore
 from nayru_lsp.snapshot import Client, Snapshot
 from tests.bench.execution import execution
+from tests.bench.indexing import index
 from tests.bench.large import large
 from tests.kit import find_part
 from tests.server.editor import Editor
@@ -290,31 +289,8 @@ async def samples(folder: Path) -> list[Row]:
             ("ten of 60 samples deleted for good", f"{1000 * gone:.0f} ms", "quoted", None)]
 
 
-FLOOR = re.compile(
-    r"(?m)^[ \t]*(?:([A-Za-z_]\w*):|(\.+\w+)|([A-Za-z_]\w*)[ \t]+=|(!\w+)[ \t]+[+:#?]?=|macro[ \t]+(\w+)"
-    r"|incsrc[ \t]+(\S+))")
-
-
-async def index(folder: Path) -> list[Row]:
-    rows: list[Row] = []
-    for lines in (25_000, 100_000, 400_000):
-        parts = [program(20_000, seed) for seed in range(max(1, lines // 20_000))]
-        texts = {f"/bench/{number}.asm": text for number, text in enumerate(parts)} if lines > 20_000 else {}
-        begun = time.process_time()
-        found = sum(1 for text in texts.values() for _ in FLOOR.finditer(text))
-        floor = time.process_time() - begun
-        begun = time.process_time()
-        project = Project().with_files(parse_text(path, SourceText.of(text)) for path, text in texts.items())
-        ours = time.process_time() - begun
-        count = sum(text.count("\n") for text in texts.values())
-        rows.append((f"index of {count:,} lines / one scan with re", f"{ours / floor:.1f}x ({ours:.2f} s, "
-                     f"{len(list(project.names())):,} names; {found:,} matches)", "quoted", None))
-    file = next(iter(project.files.values()))
-    begun = time.process_time()
-    problems = check_file(project, file)
-    rows.append((f"own checks of one {file.text.line_count:,}-line file, cold",
-                 f"{1000 * (time.process_time() - begun):.0f} ms, {len(problems)} problems", "quoted", None))
-    return rows
+async def indexed(folder: Path) -> list[Row]:
+    return index(program)
 
 
 async def with_many_lines(folder: Path) -> list[Row]:
@@ -328,7 +304,7 @@ async def executed(folder: Path) -> list[Row]:
 
 PARTS: dict[str, Callable[[Path], Awaitable[list[Row]]]] = {
     "start": start, "keys": keys, "large": with_many_lines, "judge": judge, "backend": backend, "samples": samples,
-    "index": index, "execution": executed}
+    "index": indexed, "execution": executed}
 
 
 def main() -> int:
