@@ -132,8 +132,13 @@ class Names(State):
             if not self.modern:
                 raise self.drop("label_cross_assignment", "a label cannot be set from another label that is not fixed")
             self.fixed = True
+        value: int | None
         try:
-            value = expression.integer(self) & 0xFFFFFF
+            value = expression.integer(self)
+            if value & 0xFFFFFFFF == 0xFFFFFFFF:        # to Asar this says that there is no value: it stands here
+                value, self.fixed = None, True
+            else:
+                value &= 0xFFFFFF
         except Unknown as reason:
             self.reason_log.append(str(reason))
             value = UNPLACED << REGION

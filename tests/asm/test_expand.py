@@ -267,6 +267,7 @@ nop
     "xkas": ";@xkas\norg $008000\n!a = 5\ndb \"!a\",!a\nlda Here,x : lda.w Here\nHere:\nrep 0 : db 1\n"
             "rep -1 : db 2\nrep 2 : db 3\n",
     "xkas, a define with quotes": ';@xkas\norg $008000\n!w = "a""b"\ndb 1\n',
+    "a label of -1 stands here": "Before = pc()\norg $008000\nnop\nHere = -1\nThere = $FFFFFF\ndl Before,Here,There\n",
     "no org, but a base": "base $7E1234\nHere:\ndl Here,realbase(),pc()\n",
     "no org, but a base for a struct": "base $011000\nstruct Word\n.up: skip 1\nendstruct\ndl Word.up,pc()\n",
     "another processor behind a block of sound":

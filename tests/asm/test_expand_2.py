@@ -166,6 +166,9 @@ GOOD = {
     "before any org": (
         "assert pc() < 0\norg $008000\ndb 1\n",
         "000000 01"),
+    "a label of -1 stands here": (
+        "org $008000\nnop\nHere = -1\nThere = $FFFFFF\ndl Here,There\n",
+        "000000 EA 01 80 00 FF FF FF"),
     "superfx around a block of sound": (
         "org $008000\narch superfx\nspcblock $500\nmov a,#1\nendspcblock\nnop\n",
         "000000 02 00 00 05 E8 01 01"),
