@@ -126,14 +126,6 @@ def _form(code: str, dialect: Dialect) -> _Form | None:
     if first == "%":
         call = _CALL_FORM.match(code)
         return _parsed(code, dialect) if call is None else (_CALL, call.group(1), call.group(2), ())
-    kind = _kind(code)
-    if kind == _NOTHING:
-        return None
-    if kind != _OTHER:
-        return kind, "", "", ()
-    if first == "!":
-        form = _DEFINE_FORM.match(code)
-        return _parsed(code, dialect) if form is None else (_DEFINE, form.group(1), form.group(2), ())
     if ":" not in code:
         name, equals, text = code.partition("=")
         if equals and text[:1] == " " and name[-1:] == " " and '"' not in text and "'" not in text:
@@ -143,6 +135,14 @@ def _form(code: str, dialect: Dialect) -> _Form | None:
     elif " : " in code and '"' not in code and "'" not in code and all(
             _kind(part.strip(" \t")) == _NOTHING for part in code.split(" : ")):
         return None
+    kind = _kind(code)
+    if kind == _NOTHING:
+        return None
+    if kind != _OTHER:
+        return kind, "", "", ()
+    if first == "!":
+        form = _DEFINE_FORM.match(code)
+        return _parsed(code, dialect) if form is None else (_DEFINE, form.group(1), form.group(2), ())
     shape, kind = _FIRSTS.get(first, (_LABEL_FORM, _LABEL))
     form = shape.match(code)
     if form is not None:
