@@ -183,6 +183,19 @@ async def test_problems_of_the_execution(vscode: Editor) -> None:
     await vscode.diagnostics("main.asm", 2, lambda found: not found)
 
 
+async def test_a_label_that_the_text_has_and_the_execution_has_not(vscode: Editor) -> None:
+    """A label of a macro's is the parent of the sub label below the call."""
+    main = MAIN + ".sub\n    dw Main_sub\n"
+    vscode.write("nayru.toml", NAMED)
+    await opened(vscode, main)
+    found = await vscode.diagnostics("main.asm", 1, lambda found: any(one.code == "NAY401" for one in found))
+    assert ["where this is executed" in one.message for one in found] == [True]
+    vscode.change("main.asm", 2, ((8, 0, 8, 15), "    %spawn(Boss)"))
+    await vscode.diagnostics("main.asm", 2, lambda found: not found)
+    twice = await vscode.diagnostics("lib.asm", None, lambda found: len(found) == 2)
+    assert "this line made it before, in another call or turn" in twice[0].message
+
+
 async def test_a_root_that_nobody_named_is_not_judged(vscode: Editor) -> None:
     await opened(vscode, MAIN + "    %spawn(Boss)\n")
     await hovered(vscode, 5, 5, "this line")

@@ -115,6 +115,10 @@ def _unknown(project: Project, file: ParsedFile, reference: Reference) -> Iterat
 
 def _no_label(project: Project, file: ParsedFile, reference: Reference) -> Problem:
     name = reference.name
+    if _known(project, name, reference.namespace):      # the text has one
+        return Problem(file.path, reference.span, "NAY401", Severity.ERROR,
+                       f"there is no label {name} where this is executed: it is in no part that is, or what macros "
+                       "make gives it another name")
     near = _near(project, name)
     written = file.text.slice(*reference.span)
     prefix = name[: len(name) - len(written.lstrip("."))] if reference.kind == "sub label" else ""
