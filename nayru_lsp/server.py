@@ -306,7 +306,8 @@ class Nayru:
         self.expansions.changed(document.path)
         self.check_soon(document.path, 0)
         self._validate_soon(document.path, self.session.config.user.asar.pause_ms / 1000)
-        if is_on_disk(document.path):
+        # Else it will be looked at with all others, when the roots and their include paths are known.
+        if is_on_disk(document.path) and (self.index.done or not self.session.folder_of(document.path)):
             self.schedule.start(self._follow(document.path))
 
     async def _follow(self, path: str) -> None:

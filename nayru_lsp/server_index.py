@@ -136,6 +136,7 @@ class Index:
                 batch = wanted[first:first + BATCH_FILES]
                 config = self._session.config
                 await self._adopt(*await self.in_thread(read_batch, batch, self.fence, config))
+            self.settle_roots()         # their include paths are looked into
             waiting = await self.follow(waiting)
             if not waiting:
                 break

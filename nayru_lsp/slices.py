@@ -25,8 +25,7 @@ class Sliced(Generic[T]):
         self._work = work
         self._thread: threading.Thread | None = None
         self._mine, self._owners = threading.Semaphore(0), threading.Semaphore(0)   # whose turn it is
-        self._before = 0.0              # seconds worked in the turns before this one
-        self._begun = self._until = 0.0
+        self._until = 0.0
         self._dropped = self._ended = False
         self._result: list[T] = []
         self._error: BaseException | None = None
@@ -35,8 +34,7 @@ class Sliced(Generic[T]):
 
     def go_on(self, seconds: float) -> bool:
         """Let it work for ``seconds``, or a little longer; True when it has come to its end."""
-        self._begun = time.monotonic()
-        self._until = self._begun + seconds
+        self._until = time.monotonic() + seconds
         if self._thread is None:
             before = threading.stack_size(STACK)
             self._thread = threading.Thread(target=self._run, name="slices", daemon=True)
@@ -45,7 +43,6 @@ class Sliced(Generic[T]):
         else:
             self._mine.release()
         self._owners.acquire()
-        self._before += time.monotonic() - self._begun
         return self._ended
 
     def result(self) -> T:
@@ -63,15 +60,14 @@ class Sliced(Generic[T]):
     # --- the computation's side --------------------------------------------------------------------------------------
 
     def pause(self) -> float:
-        """Give way where the time is up. The seconds worked so far."""
-        now = time.monotonic()
-        if now >= self._until:
+        """Give way where the time is up. The seconds of processor time that it has had so far: what else the machine
+        does is not its fault."""
+        if time.monotonic() >= self._until:
             self._owners.release()
             self._mine.acquire()
             if self._dropped:
                 raise Dropped
-            now = time.monotonic()
-        return self._before + now - self._begun
+        return time.thread_time()
 
     def _run(self) -> None:
         try:

@@ -160,7 +160,7 @@ async def test_a_broken_configuration_keeps_the_last_good_one(vscode: Editor) ->
     await vscode.start()
     await vscode.ready()
     vscode.open("main.asm", vscode.path("main.asm").read_text())
-    await vscode.diagnostics("main.asm", 1)
+    assert await vscode.diagnostics("main.asm", 1) == []
     assert await where(vscode, "main.asm", 1, 10) == [("lib/ram.asm", 0)]
     for text, told in (("include_paths = 3\n", "include_paths: Expected `array`"), ("x", "nayru.toml: ")):
         toml.write_text(text)
@@ -168,6 +168,19 @@ async def test_a_broken_configuration_keeps_the_last_good_one(vscode: Editor) ->
             changes=[types.FileEvent(uri=vscode.uri("nayru.toml"), type=types.FileChangeType.Changed)]))
         assert told in (await vscode.hear(types.WINDOW_SHOW_MESSAGE)).message
         assert await where(vscode, "main.asm", 1, 10) == [("lib/ram.asm", 0)]
+
+
+async def test_a_file_is_not_missed_before_the_include_paths_are_known(vscode: Editor) -> None:
+    vscode.write("nayru.toml", 'include_paths = ["lib"]\n')
+    vscode.write("main.asm", 'lorom\nincsrc "ram.asm"\norg $8000\n  JSR Help\n')
+    vscode.write("lib/ram.asm", RAM)
+    await vscode.start()
+    vscode.open("main.asm", vscode.path("main.asm").read_text())
+    await vscode.ready()
+    await asyncio.sleep(0.5)        # longer than the pause before a check
+    found = [one.params.diagnostics for one in vscode.inbox if one.method == types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS]
+    assert found and not any(found)
+    await vscode.diagnostics("main.asm", 1)
 
 
 async def test_settings_of_the_editor(editor: Editor) -> None:
