@@ -50,7 +50,7 @@ _DIGITS = frozenset("0123456789ABCDEFabcdef")
 MEMO = 40_000           # distinct lines that are remembered
 LONG = 400              # characters of a line that is not
 # Rows of numbers are cut off at once where they are many: where so many characters of a block hold so many rows.
-SAMPLE, NUMBER_ROW = 2_000, 200
+SAMPLE, NUMBER_ROW = 1_000, 200
 
 # What a line says: (kind, what is defined or called, text of a call's arguments or behind a define's `=`, statements of
 # an `_OTHER`). None: it only mentions names, if anything.
@@ -302,6 +302,10 @@ class _Outliner:
             if form is None or row < behind:
                 continue
             kind, name, text, _ = form
+            if kind == _LABEL and not special:
+                names.setdefault(f"{space}_{name}" if space else name, row)
+                main, parents, sure, changed = name, (), not conditions, True
+                continue
             if kind == _CUT:
                 said.add(lines[row])
                 codes[row] = code = lines[row][:code_end(lines[row])]
@@ -332,10 +336,6 @@ class _Outliner:
                 names.setdefault(f"{scope.struct}.{name.lstrip('.')}", row)
                 continue
             if not special:
-                if kind == _LABEL:
-                    names.setdefault(f"{space}_{name}" if space else name, row)
-                    main, parents, sure, changed = name, (), not conditions, True
-                    continue
                 if kind == _SUB:
                     bare = name.lstrip(".")
                     if not sure or not main:
