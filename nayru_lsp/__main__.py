@@ -24,7 +24,7 @@ import platform
 from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 import platformdirs
@@ -257,7 +257,7 @@ def print_json(data: Any) -> None:
 
 # --- commands --------------------------------------------------------------------------------------------------
 
-def _serve(arguments: argparse.Namespace) -> int:
+def _serve(arguments: argparse.Namespace) -> NoReturn:
     where = places(arguments)
     trouble = ""
     try:
@@ -266,7 +266,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         user, trouble = UserConfig(), str(error)    # an editor must not lose its server over a typing slip
     set_up_log(where, user.log_level)
     from nayru_lsp.server import serve
-    return serve(where, user, trouble)
+    serve(where, user, trouble)
 
 
 def _check(arguments: argparse.Namespace) -> int:

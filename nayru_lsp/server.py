@@ -18,7 +18,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from importlib import metadata
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 import msgspec
 from lsprotocol import types
@@ -46,7 +46,9 @@ from nayru_lsp.server_settings import Settings, client_of
 from nayru_lsp.server_symbols import SymbolFiles
 from nayru_lsp.session import Session
 from nayru_lsp.snapshot import Snapshot
+from nayru_lsp.work import kill_all
 
+END_SECONDS = 1.0               # that what works may take to end; then it is given up
 CHECK_DELAY = 0.015             # seconds of quiet before own checks; a key's diagnostics are due within 50 ms
 CHECK_ON_LOOP = 0.020           # a check that took longer than this last time runs in a thread
 SMALL_FILE = 50_000             # characters; the first check of a larger file runs in a thread
@@ -83,6 +85,7 @@ class Nayru:
         self._model = ""
         self._root_note = ""
         self._work_note = ""
+        self._ending: asyncio.Task[None] | None = None
         self._opening: dict[str, ParsedFile] = {}
         self._published: dict[str, tuple[int | None, list[types.Diagnostic]]] = {}  # path -> last sent
         self._wire()
@@ -93,6 +96,7 @@ class Nayru:
         notify(types.INITIALIZE, self.initialize)
         answer(types.INITIALIZED, self.initialized)
         answer(types.SHUTDOWN, self.shutdown)
+        self.ls.at_end = self.end
         self.ls.protocol.before[types.TEXT_DOCUMENT_DID_OPEN] = self._parse
         notify(types.TEXT_DOCUMENT_DID_OPEN, self.did_open)
         notify(types.TEXT_DOCUMENT_DID_CHANGE, self.did_change)
@@ -186,10 +190,20 @@ class Nayru:
                 await self.ls.client_register_capability_async(types.RegistrationParams(registrations=wanted))
 
     async def shutdown(self, _: None) -> None:
-        await self.schedule.close()
-        await self.expansions.close()
-        await self.assist.close()
-        await self.plugins.close()
+        await self.end()
+
+    async def end(self) -> None:
+        """Write what must be kept, then end what works, as far as it ends soon. Done once, whoever asks first: the
+        editor, or that it has gone."""
+        if self._ending is None:
+            self._ending = asyncio.get_running_loop().create_task(self._end())
+        await asyncio.shield(self._ending)
+
+    async def _end(self) -> None:
+        self.assist.keep()
+        work = asyncio.gather(self.schedule.close(), self.expansions.close(), self.assist.close(), self.plugins.close(),
+                              return_exceptions=True)
+        await asyncio.wait((work,), timeout=END_SECONDS)
         self.index.close()
 
     # --- telling -----------------------------------------------------------------------------------------------
@@ -556,17 +570,27 @@ class Nayru:
         return {"files": len(self.session.project.files)}
 
 
-def serve(places: Places, user: UserConfig, trouble: str = "") -> int:
-    """Serve one editor on stdin and stdout; the exit status is 0 after a proper shutdown (LSP's rule). ``trouble``
-    is what is wrong with ``config.toml``, to be told once."""
+def serve(places: Places, user: UserConfig, trouble: str = "") -> NoReturn:
+    """Serve one editor on stdin and stdout, and end the process; the exit status is 0 after a proper shutdown (LSP's
+    rule). ``trouble`` is what is wrong with ``config.toml``, to be told once."""
     # While the project is read in a thread, a key must not wait 5 ms for each turn of the interpreter lock.
     sys.setswitchinterval(0.001)
     signal.signal(signal.SIGINT, signal.SIG_DFL)    # Ctrl-C: the thread that reads stdin would hold us for ever
     reader, writer = _claim_standard_streams()
     nayru = Nayru(places, user, Plugins.load(user.plugins), trouble)
     nayru.expansions.configure(user.analysis)       # the process starts while the editor says what it wants
-    nayru.ls.start_io(reader, writer)
-    return 0 if nayru.ls.protocol.shut_down else 1
+    status = 1
+    try:
+        nayru.ls.start_io(reader, writer)
+        status = 0 if nayru.ls.protocol.shut_down else 1
+    except Exception:
+        log.exception("the server failed")
+    finally:
+        # The interpreter's own end waits for every thread of a pool, and a check of a large file takes many seconds.
+        # What had to be kept is written (`Nayru.end`).
+        kill_all()
+        logging.shutdown()
+        os._exit(status)
 
 
 def _claim_standard_streams() -> tuple[BinaryIO, BinaryIO]:

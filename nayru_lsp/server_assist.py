@@ -47,6 +47,7 @@ log = logging.getLogger("nayru.assist")
 
 YES, NO = "Yes", "No"
 TICK_SECONDS = 1.0
+KEEP_SECONDS = 1.0          # that writing samples may take at the end; another program may hold the store
 DELETE_SECONDS = 30.0       # how long a deletion waits for another program to let go of the store
 
 
@@ -141,19 +142,24 @@ class Assist:
             await self._start_models()
         self._nayru.schedule.start(again())
 
-    async def close(self) -> None:
-        self._nayru.schedule.forget("tick")
-        if self._models is not None:
-            await self._models.close()
-            self._models = None
+    def keep(self) -> None:
+        """Write the samples, and take no more. Called on the event loop, which has nothing else to do at the end: a
+        thread of a pool may not be free."""
         if self._events is not None:
             for path in list(self._nayru.session.documents):
                 self._events.closed(path)
-            await self._events.close()
+            self._events.close()
             self._events = None
         if self._store is not None:
-            await asyncio.to_thread(self._store.close, 2.0)
+            self._store.close(KEEP_SECONDS)
             self._store = None
+
+    async def close(self) -> None:
+        self._nayru.schedule.forget("tick")
+        self.keep()
+        if self._models is not None:
+            await self._models.close()
+            self._models = None
 
     # --- documents ---------------------------------------------------------------------------------------------
 

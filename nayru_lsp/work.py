@@ -281,7 +281,7 @@ class Worker:
             if self._closing:
                 child.kill()
         if not _children:
-            atexit.register(_kill_all)
+            atexit.register(kill_all)
         _children.add(child)
         watch = threading.Timer(START_SECONDS, child.kill)
         watch.daemon = True
@@ -323,7 +323,8 @@ class Worker:
 _children: set[subprocess.Popen[bytes]] = set()
 
 
-def _kill_all() -> None:
+def kill_all() -> None:
+    """End every child of every worker; done at the interpreter's end too."""
     for child in list(_children):
         child.kill()
         child.wait()

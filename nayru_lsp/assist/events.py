@@ -165,7 +165,7 @@ class Events:
             document.offers = [one for one in document.offers if one.offer.id not in gone]
             document.followed = [one for one in document.followed if one.sample.id not in gone]
 
-    async def close(self) -> None:
+    def close(self) -> None:
         for task in self._asking.values():
             task.cancel()
 
