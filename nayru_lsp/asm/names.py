@@ -98,8 +98,9 @@ class Names(State):
             value = self.pos
         if name in self.now:
             before, here = self.out.where(self.now[name]), self.out.where(self.place)
-            if ":" in name:     # the number of the call in it is Asar's own
-                raise self.drop("label_redefined", f"`?{name.split('_', 2)[-1]}` is defined twice in one call")
+            if ":" in name:     # behind the namespace stands the number of the call, which is Asar's own
+                label = name.rpartition(":")[2].split("_", 2)[-1]
+                raise self.drop("label_redefined", f"`?{label}` is defined twice in one call")
             raise self.drop("label_redefined", f"`{name}` is defined twice: " + (
                 "this line made it before, in another call or turn" if before[:2] == here[:2]
                 else f"also in {before[0].rpartition('/')[2]}, line {before[1] + 1}"))

@@ -330,6 +330,8 @@ FOUND: list[tuple[dict[str, Any], list[Edit]]] = [       # by long runs, made sm
     (program("\n" * 19 + "\0"), [(*TOP, ("",)), (*TOP, ("    nop",)), (*TOP, ("",)), (*TOP, ("",))]),
     (program("\n" * 19 + "%mac(2)"),
      [(*TOP, ("",)), ("paste", MAIN, 0, 6, MAIN, 0), (*TOP, ("",)), (*TOP, ("",))]),
+    (program("\n" * 18 + "namespace n2\n%mac(2)"),
+     [(*TOP, ("",)), ("chars", MAIN, 0, 0, 1, ""), ("paste", MAIN, 0, 5, MAIN, 0), (*TOP, ("",))]),
     (program("    nop", modern=True), [("chars", MAIN, 12, 10, 0, "."), (*TOP, ("    nop",)), (*TOP, ("    nop",))]),
 ]
 
