@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import gc
 import math
+from codecs import BOM_UTF8 as BOM
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from functools import cache, partial
@@ -101,7 +102,7 @@ class Service:
             data = self._data(path)
             now = _digest(data) if data is not None else b""
         else:
-            self._overlay[path] = text.encode("utf-8", "surrogatepass")
+            self._overlay[path] = self._saved(path, text)
             now = digest(text)
         for held in self._held.values():
             if now and held.digests.get(path) == now:
@@ -246,6 +247,14 @@ class Service:
         """The text that the editor holds, else the file, where the fence lets it be read."""
         data = self._overlay.get(path)
         return self._disk(path) if data is None else data
+
+    def _saved(self, path: str, text: str) -> bytes:
+        """The bytes of a text that an editor holds: the file's own while it is the file's own text, where a byte order
+        mark and bytes that are no UTF-8 are not in."""
+        data, disk = text.encode("utf-8", "surrogatepass"), self._disk(path)
+        if disk is not None and "\ufffd" in text and decode(path, disk).text == text:
+            return disk
+        return BOM + data if disk is not None and disk.startswith(BOM) else data
 
     def _disk(self, path: str) -> bytes | None:
         try:

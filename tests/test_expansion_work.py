@@ -14,7 +14,7 @@ from nayru_lsp.asm.expanded import FILE, LABELS, Expanded
 from nayru_lsp.asm.project import Root
 from nayru_lsp.asm.text import SourceText
 from nayru_lsp.expansion_work import Service
-from nayru_lsp.files import Fence
+from nayru_lsp.files import Fence, decode
 
 MAIN = "lorom\norg $808000\nincsrc lib.asm\nMain:\n    LDA #!step\n    incbin data.bin\nEnd:\n"
 LIB = "!step = 5\nLib:\n    RTS\n"
@@ -96,6 +96,28 @@ def test_kept_on_disk(started: Callable[..., Service], folder: Path) -> None:
     service.edit(path, MAIN.replace("    LDA", "    NOP\n    LDA"))
     _, sections, known, stored = ask(service, folder, number, "main.asm")
     assert not stored and end_of(sections, known) == 0x808007
+
+
+@pytest.mark.parametrize("data", [b"\xef\xbb\xbf" + MAIN.encode(), b"; caf\xe9\n" + MAIN.encode()],
+                         ids=["byte order mark", "no UTF-8"])
+def test_an_open_file_whose_text_is_not_its_bytes(started: Callable[..., Service], folder: Path, data: bytes) -> None:
+    """The editor's text is that of the disk: what is found is kept, is found again, and is that of the file."""
+    path = f"{folder.as_posix()}/main.asm"
+    Path(path).write_bytes(data)
+    service = started()
+    text = decode(path, data).text
+    service.edit(path, text)
+    _, opened, digests, _ = ask(service, folder, 0, "main.asm")
+    assert service.store(path)
+    service = started()
+    _, closed, known, stored = ask(service, folder, 0, "main.asm")
+    assert stored and (closed, known) == (opened, digests)
+    service = started()
+    service.edit(path, text)
+    assert ask(service, folder, 0, "main.asm")[3] and not service._moved(service._held[path])
+    service.edit(path, text + "NOP\n")
+    ask(service, folder, -1, "main.asm")
+    assert not service.store(path)
 
 
 @pytest.mark.parametrize("change", ["lib.asm", "data.bin", "gone", "overlay"])
