@@ -177,6 +177,7 @@ class Server(LanguageServer):
                 await self._take(body)
             except Exception as error:
                 self.report_server_error(error, "a message")
+            await asyncio.sleep(0)      # a request takes its snapshot before the next message may change anything
         reading.cancel()
         if self.at_end is not None:
             await self.at_end()
