@@ -32,11 +32,10 @@ from nayru_lsp.asm.mapping import without_header
 from nayru_lsp.asm.packing import Packer, pack
 from nayru_lsp.asm.project import Root
 from nayru_lsp.cache import DiskCache
-from nayru_lsp.files import Fence, Refused, decode
+from nayru_lsp.files import FILE_LIMIT, Fence, Refused, decode
 from nayru_lsp.slices import Sliced
 
 HELD_LINES = 1_500_000          # executed lines of all roots kept at hand; some 1 KB each at most
-FILE_LIMIT = 32 * 1024 * 1024   # bytes of a source, a binary or a base image
 SLICE = 0.1                     # seconds that others wait at most, but where bytes are evaluated or packed
 
 

@@ -20,6 +20,7 @@ from nayru_lsp.asm.text import SourceText, Span
 from nayru_lsp.config import PROJECT_FILE, Config, ConfigError, ProjectConfig, parse_project
 
 SOURCE_LIMIT = 16 * 1024 * 1024     # bytes of one source file
+FILE_LIMIT = 32 * 1024 * 1024       # bytes of a source, a binary or a base image that is executed
 CONFIG_LIMIT = 1024 * 1024
 MOST_TOLD = 5                       # files that nayru.toml names and that are not there, each in a sentence
 FILES_LIMIT = 20_000                # source files of one folder

@@ -22,7 +22,7 @@ from nayru_lsp.asm.project import Project, Root
 from nayru_lsp.asm.text import SourceText
 from nayru_lsp.config import AnalysisConfig
 from nayru_lsp.convert import is_on_disk
-from nayru_lsp.files import Fence, configured_roots
+from nayru_lsp.files import FILE_LIMIT, Fence, Refused, configured_roots
 from nayru_lsp.server_assist import Progress
 from nayru_lsp.work import Worker, WorkerDied, WorkerError, WorkerTimeout
 
@@ -38,6 +38,7 @@ NOTE_AFTER = 0.3        # an execution that takes longer is named in the status
 ROOTS = 4               # of one document
 KEPT = 8                # roots that reach no open document are forgotten when there are more
 TRIES = 2
+TOO_MUCH = {"TimeoutError": ("time", "seconds"), "MemoryError": ("memory", "memory_mb")}    # with the setting for it
 
 log = logging.getLogger("nayru.expansion")
 
@@ -249,6 +250,7 @@ class Expansions:
         revision, said = session.text_revision, "stopped"
         try:
             if first:
+                await self._look_at_image(root)
                 await asyncio.wait({task}, timeout=SHOW_AFTER)
                 if not task.done():
                     self._progress = await Progress.begin(self._nayru, None, f"Nayru: executing {name}")
@@ -261,8 +263,13 @@ class Expansions:
             log.info("%s is not executed: cancelled", name)
         except WorkerError as error:
             self._failed[root.path] = revision
-            if "TimeoutError" in str(error) or "MemoryError" in str(error):
-                self._stopped.add(root.path)
+            for kind, (what, setting) in TOO_MUCH.items():
+                if kind in str(error):
+                    self._stopped.add(root.path)
+                    self._nayru.tell(
+                        f"Nayru: executing {root.path} takes more {what} than it may, so the labels that its macros "
+                        f"make, its addresses and its errors stay unknown. Raise analysis.{setting} in your settings "
+                        f"(now {getattr(self._config, setting):g}) to have them.")
             log.warning("%s could not be executed: %s", name, error)
         finally:
             task.cancel()
@@ -272,6 +279,16 @@ class Expansions:
             if self._progress is not None:
                 self._progress.end(said)
                 self._progress = None
+
+    async def _look_at_image(self, root: Root) -> None:
+        """Tell of a base image that is there and is not read; of one that is not there, the settings tell."""
+        fence, image = self._nayru.index.fence, root.base_image
+        if image and fence.exists(image):
+            try:
+                await asyncio.to_thread(fence.read_bytes, image, FILE_LIMIT)
+            except Refused as error:
+                self._nayru.tell(f"Nayru: the base image {image} is not read: {error}. What depends on it stays "
+                                 f"unknown in {root.path}.")
 
     async def _ask(self, root: Root) -> None:
         """Execute ``root`` with the texts of now, and put what was found into the session."""

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from lsprotocol import types
 
+from nayru_lsp.files import normal
 from tests.kit import require
 from tests.server.editor import Editor
 
@@ -260,9 +261,28 @@ async def test_another_root_is_not_kept_waiting(vscode: Editor) -> None:
 
 
 async def test_one_that_takes_too_long_is_given_up(vscode: Editor) -> None:
+    """The user is told once, and what to do."""
     await opened(vscode, LOOP, analysis={"seconds": 0.1})
+    told = await vscode.hear(types.WINDOW_SHOW_MESSAGE)
+    assert "main.asm takes more time than it may" in told.message
+    assert "Raise analysis.seconds in your settings (now 0.1)" in told.message
     await until(lambda: asyncio.to_thread(vscode.log), lambda text: "takes more than 0.1 s" in text)
+    vscode.change("main.asm", 2, ((7, 0, 7, 0), "    NOP\n"))
+    await vscode.diagnostics("main.asm", 2)
     assert "this line" not in await hover(vscode, "main.asm", 7, 5)
+
+
+@pytest.mark.parametrize("size", [32 << 20, (32 << 20) + 1])
+async def test_a_base_image_that_is_too_large_is_told(vscode: Editor, size: int) -> None:
+    with vscode.write("base.sfc", b"").open("wb") as file:
+        file.truncate(size)
+    vscode.write("nayru.toml", NAMED + 'base_image = "base.sfc"\n')
+    await opened(vscode)
+    await hovered(vscode, 5, 5, "$80:8002")
+    if size > 32 << 20:
+        told = await vscode.hear(types.WINDOW_SHOW_MESSAGE)
+        assert "base.sfc is not read: it is larger than 33554432 bytes" in told.message
+        assert f"unknown in {normal(str(vscode.path('main.asm')))}" in told.message
 
 
 async def test_a_binary_file_that_changes(vscode: Editor) -> None:
