@@ -13,25 +13,28 @@ import sys
 if __name__ == "__main__" and not sys.flags.safe_path and sys.path[0] in ("", __import__("os").getcwd()):
     del sys.path[0]
 
-import argparse
-import asyncio
-import io
-import json
-import logging
-import logging.handlers
-import os
-import platform
-from collections.abc import Callable, Iterable
-from importlib import metadata
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+try:
+    import argparse
+    import asyncio
+    import io
+    import json
+    import logging
+    import logging.handlers
+    import os
+    import platform
+    from collections.abc import Callable, Iterable
+    from importlib import metadata
+    from pathlib import Path
+    from typing import TYPE_CHECKING, Any, NoReturn
 
-import msgspec
-import platformdirs
+    import msgspec
+    import platformdirs
 
-from nayru_lsp.config import Config, ConfigError, Places, UserConfig, parse_user
-from nayru_lsp.files import Fence, Refused, normal, project_config, read_folder
-from nayru_lsp.forgetting import ForgetError, forget_in_training
+    from nayru_lsp.config import Config, ConfigError, Places, UserConfig, parse_user
+    from nayru_lsp.files import Fence, Refused, normal, project_config, read_folder
+    from nayru_lsp.forgetting import ForgetError, forget_in_training
+except KeyboardInterrupt:       # whoever changes his mind at once; `main` sees to it from then on
+    sys.exit(130)
 
 if TYPE_CHECKING:
     from nayru_lsp.asm.problem import Problem
@@ -45,14 +48,14 @@ DELETE_SECONDS = 60.0       # how long a deletion waits for another program to l
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments = _parser().parse_args(argv)
-    if not hasattr(arguments, "run"):
-        _parser().print_help()
-        return 2
-    for stream in (sys.stdout, sys.stderr):     # a name or comment that the terminal cannot show must not end us
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="backslashreplace")
     try:
+        arguments = _parser().parse_args(argv)
+        if not hasattr(arguments, "run"):
+            _parser().print_help()
+            return 2
+        for stream in (sys.stdout, sys.stderr):     # a name or comment that the terminal cannot show must not end us
+            if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+                stream.reconfigure(errors="backslashreplace")
         status = int(arguments.run(arguments))
         sys.stdout.flush()
         return status

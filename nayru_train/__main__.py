@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 
-from nayru_train import config as configuration
-from nayru_train import forget, manifest, registry
-from nayru_train import run as runs
-from nayru_train.config import RunConfig
+try:
+    import argparse
+    import json
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from nayru_train import config as configuration
+    from nayru_train import forget, manifest, registry
+    from nayru_train import run as runs
+    from nayru_train.config import RunConfig
+except KeyboardInterrupt:       # whoever changes his mind at once; `main` sees to it from then on
+    sys.exit(130)
 
 EPILOG = """\
 SETTINGS are section.key=value, for example
@@ -57,11 +61,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    from nayru_lsp.samples import SampleError
-    from nayru_train.libraries import Absent, report_crash
-    from nayru_train.ollama_api import OllamaError
-    from nayru_train.processes import StageError
-    from nayru_train.sample import DataError
+    try:
+        from nayru_lsp.samples import SampleError
+        from nayru_train.libraries import Absent, report_crash
+        from nayru_train.ollama_api import OllamaError
+        from nayru_train.processes import StageError
+        from nayru_train.sample import DataError
+    except KeyboardInterrupt:
+        return 130
 
     chosen = parser().parse_args(arguments)
     try:

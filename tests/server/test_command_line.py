@@ -195,6 +195,23 @@ def test_a_root_that_cannot_be_had(run: Any, root: Path, tmp_path: Path) -> None
     run("symbols", "ws/main.asm", "--json", "--wla", "x.sym", code=2)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="POSIX: signals")
+@pytest.mark.parametrize("command", [
+    ("-m", "nayru_lsp", "--version"), ("-c", "import sys; from nayru_lsp.__main__ import main; sys.exit(main())"),
+    ("-m", "nayru_train", "status")])
+def test_ctrl_c_at_once(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """While modules are still being imported."""
+    (tmp_path / "msgspec.py").write_text(
+        "import sys, time\nsys.stdout.write('here')\nsys.stdout.flush()\ntime.sleep(60)\n")
+    with subprocess.Popen(
+            [sys.executable, "-P", *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)}) as process:
+        assert process.stdout is not None and process.stdout.read(4) == b"here"
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=30)
+    assert process.returncode == 130 and said == (b"", b"")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs a terminal of its own")
 def test_a_long_execution_on_a_terminal(tmp_path: Path) -> None:
     import pty
