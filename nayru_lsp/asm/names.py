@@ -97,13 +97,14 @@ class Names(State):
                 self.without_org()
             value = self.pos
         if name in self.now:
-            before, here = self.out.where(self.now[name]), self.out.where(self.place)
             if ":" in name:     # behind the namespace stands the number of the call, which is Asar's own
                 label = name.rpartition(":")[2].split("_", 2)[-1]
                 raise self.drop("label_redefined", f"`?{label}` is defined twice in one call")
+            file, row = self.now[name] >> 24 & 0xFFFF, self.now[name] & 0xFFFFFF
             raise self.drop("label_redefined", f"`{name}` is defined twice: " + (
-                "this line made it before, in another call or turn" if before[:2] == here[:2]
-                else f"also in {before[0].rpartition('/')[2]}, line {before[1] + 1}"))
+                "this line made it before, in another call or turn"
+                if (file, row) == (self.place >> 24 & 0xFFFF, self.place & 0xFFFFFF)
+                else f"also in {self.out.files[file].rpartition('/')[2]}, line {row + 1}"))
         self.now[name] = self.place
         self.label_log.append(name)
         self.labels[name] = value
