@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
+from itertools import chain
 from typing import ParamSpec, TypeVar
 
 from nayru_lsp.asm.parser import parse_text
@@ -32,6 +35,7 @@ from nayru_lsp.session import Session
 BATCH_FILES = 16
 BATCH_BLOBS = 64
 ROUNDS = 64         # how deep includes are followed from one change
+SMALL = 2_000_000   # bytes of sources that are read in some 0.2 s: nothing needs to come before
 MOST_ABOVE = 100    # files that are read before all others because they may include an open document
 
 T = TypeVar("T")
@@ -58,6 +62,15 @@ def read_batch(paths: Sequence[str], fence: Fence, config: Config) -> Read:
 
 def _list_sources(folder: str, fence: Fence) -> list[str]:
     return list(sources_below(folder, fence))
+
+
+def _size(folders: list[list[str]]) -> int:
+    """Bytes of all these files."""
+    found = 0
+    for path in chain.from_iterable(folders):
+        with suppress(OSError):
+            found += os.stat(path).st_size
+    return found
 
 
 def includers(paths: Iterable[str], sources: Sequence[str], fence: Fence) -> list[str] | None:
@@ -99,11 +112,11 @@ class Index:
 
     async def read_folders(self, folders: Iterable[str], between: Callable[[], Awaitable[None]] | None = None) -> None:
         """Read every source below ``folders`` and what these include; first what may include an open document. What
-        that is wanted for comes ``between``."""
+        that is wanted for comes ``between``, where the rest takes long."""
         gc.disable()        # a full collection in mid-read holds every thread for 100 ms
         try:
             listed = [await self._listed(folder) for folder in folders]
-            if between is not None:
+            if between is not None and await self.in_thread(_size, listed) > SMALL:
                 await between()
             for paths in listed:
                 await self.read(paths)

@@ -1,4 +1,4 @@
-"""What is read first: the files that may tell which roots reach a document."""
+"""What is read first: files that may tell which roots reach a document. And when something comes before the rest."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from nayru_lsp import server_index
+from nayru_lsp.asm.facts import FactTable
+from nayru_lsp.config import Config
 from nayru_lsp.files import Fence, sources_below
-from nayru_lsp.server_index import includers
+from nayru_lsp.server_index import Index, includers
+from nayru_lsp.session import Session
 
 
 @pytest.fixture
@@ -37,3 +40,20 @@ def test_whoever_names_a_file_and_whoever_names_that_one(folder: Path) -> None:
 def test_too_many(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_index, "MOST_ABOVE", 2)
     assert above(folder, "sub/bank_01.asm") is None
+
+
+@pytest.mark.parametrize(("small", "read"), [(2_000_000, []), (0, [0])])
+async def test_what_comes_before_a_large_project_is_read(
+        folder: Path, monkeypatch: pytest.MonkeyPatch, small: int, read: list[int]) -> None:
+    """A small one is read in no time: definitions in other files need not wait."""
+    monkeypatch.setattr(server_index, "SMALL", small)
+    session = Session(Config(), FactTable())
+    index = Index(session, lambda _: None)
+    index.fence = Fence((folder.as_posix(),))
+    between: list[int] = []
+
+    async def come() -> None:
+        between.append(len(session.project.files))
+
+    await index.read_folders([folder.as_posix()], come)
+    assert between == read and index.done and len(session.project.files) == 5
