@@ -49,6 +49,7 @@ from nayru_lsp.snapshot import Snapshot
 from nayru_lsp.work import kill_all
 
 END_SECONDS = 1.0               # that what works may take to end; then it is given up
+READ_SECONDS = 3.0              # that a definition waits for the project to be read, where it is not found
 CHECK_DELAY = 0.015             # seconds of quiet before own checks; a key's diagnostics are due within 50 ms
 CHECK_ON_LOOP = 0.020           # a check that took longer than this last time runs in a thread
 SMALL_FILE = 50_000             # characters; the first check of a larger file runs in a thread
@@ -478,6 +479,11 @@ class Nayru:
         if where is None:
             return None
         locations = definition(*where)
+        if not locations and not self.index.done:       # it may stand in a file that is not read yet
+            await self.index.until_done(READ_SECONDS)
+            again = self._at(params.text_document, params.position)
+            if again is not None and again[1].text is where[1].text:
+                locations = definition(*again)
         for location in locations:
             location.uri = self.session.uri(to_path(location.uri)) or location.uri
         return locations

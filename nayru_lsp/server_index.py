@@ -104,8 +104,17 @@ class Index:
         self._changed = changed
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="nayru index")
         self.fence = Fence()
-        self.done = False       # the folders have been read once
+        self._read = asyncio.Event()
         self.rooted: set[str] = set()       # documents of which all is read that may include them
+
+    @property
+    def done(self) -> bool:
+        """The folders have been read once."""
+        return self._read.is_set()
+
+    async def until_done(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._read.wait(), seconds)
 
     async def in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, partial(call, *args, **kwargs))
@@ -121,7 +130,7 @@ class Index:
             for paths in listed:
                 await self.read(paths)
         finally:
-            self.done = True
+            self._read.set()
             gc.freeze()     # the project stays: no later collection needs to walk it
             gc.enable()
 

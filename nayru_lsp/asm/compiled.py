@@ -25,7 +25,7 @@ from functools import lru_cache
 from typing import Any
 
 from nayru_lsp.asm import spc700, superfx
-from nayru_lsp.asm.arithmetic import OUTSIDE, PURE_2, Expression, Rules, compile_expression, int32
+from nayru_lsp.asm.arithmetic import OUTSIDE, PURE_2, Expression, Rules, compile_expression, int32, int64
 from nayru_lsp.asm.encode import select
 from nayru_lsp.asm.isa import MNEMONICS, AddressingMode, Opcode
 from nayru_lsp.asm.native_2 import MNEMONICS_2
@@ -503,7 +503,7 @@ class Compiler:
             made = form.encode(0x8000, [], [])
             return None if made is None else (CODE, form.size, made)
         if all(one.constant is not None for one in expressions) and not form.relative:
-            made = form.encode(0x8000, [int(one.constant or 0) for one in expressions], [False] * len(expressions))
+            made = form.encode(0x8000, [int64(one.constant or 0) for one in expressions], [False] * len(expressions))
             if made is not None and not any(one.characters for one in expressions):
                 return CODE, len(made), made
         return CODE, form.size, Foreign(form, expressions)
@@ -614,7 +614,7 @@ class Compiler:
         if constant is None or code.branch or code.expression.characters:
             return Code(code.expression, (opcode,) * 3, branch=code.branch, asks=asks)
         size = int(opcode.size)
-        return bytes([opcode.value]) + pack(int(constant), size - 1)
+        return bytes([opcode.value]) + pack(int64(constant), size - 1)
 
     def immediate(self, mnemonic: str, suffix: str, inner: str) -> tuple[int, Any, Any] | None:
         expression = self.expression(inner)
@@ -622,7 +622,7 @@ class Compiler:
             opcode = select(mnemonic, OperandShape.NONE, "", None)
             if expression.constant is None or opcode is None:
                 return BAD, "", "how often this is repeated is not known"
-            count = int(expression.constant)
+            count = int64(expression.constant)
             if count > 0x10000:
                 return BAD, "bank_border_crossed", "repeated beyond the end of the bank"
             return CODE, max(0, count), bytes([opcode.value]) * max(0, count)

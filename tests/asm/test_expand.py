@@ -58,6 +58,7 @@ db !{!{name}}
 db !list
 db "a\\!b"
 """,
+    "no end": "org $008000\ncmp 10**400\nlda #10**400\ndb 10**400\nlda.w 0-10**400\nasl #3\n",
     "left to right": "org $008000\ndb 2+3*4, 7/2*2, (1+2)*3, -2+5, ~1&$FF\n",
     "precedence": "asar 1.90\norg $008000\ndb 2+3*4, 7/2*2, 2**3, 1<<2+1\ndw round(2.5,0), 7/2\n",
     "macros": """org $008000

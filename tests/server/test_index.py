@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from lsprotocol import types
 
 from nayru_lsp import server_index
 from nayru_lsp.asm.facts import FactTable
@@ -12,6 +13,7 @@ from nayru_lsp.config import Config
 from nayru_lsp.files import Fence, sources_below
 from nayru_lsp.server_index import Index, includers
 from nayru_lsp.session import Session
+from tests.server.editor import Editor
 
 
 @pytest.fixture
@@ -57,3 +59,19 @@ async def test_what_comes_before_a_large_project_is_read(
 
     await index.read_folders([folder.as_posix()], come)
     assert between == read and index.done and len(session.project.files) == 5
+
+
+async def test_a_definition_waits_for_the_project_to_be_read(vscode: Editor) -> None:
+    for number in range(40):
+        vscode.write(f"data/part{number}.asm", "".join(
+            f"Part{number}_{row}:\n    LDA.w #{number}+{row} : STA $7E{row:04X},x\n" for row in range(2_000)))
+    main = "lorom\norg $808000\nincsrc \"middle.asm\"\n    JSR Last\n"
+    vscode.write("main.asm", main)
+    vscode.write("middle.asm", "incsrc \"data/part39.asm\"\nincsrc \"zlast.asm\"\n")
+    vscode.write("zlast.asm", "Last:\n    RTS\n")
+    await vscode.start()
+    vscode.open("main.asm", main)
+    found = await vscode.client.text_document_definition_async(types.DefinitionParams(**vscode.at("main.asm", 3, 9)))
+    assert isinstance(found, list) and [(one.uri.rpartition("/")[2], one.range.start.line) for one in found] == [
+        ("zlast.asm", 0)]
+    await vscode.diagnostics("main.asm", 1)
