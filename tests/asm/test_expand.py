@@ -1,4 +1,5 @@
-"""The expansion against the real Asar 1.91: the same bytes at the same places, and an error where Asar has one."""
+"""The expansion against the real Asar 1.91: the same bytes at the same places, and an error where Asar has one. Long,
+since its programs stand here."""
 
 from __future__ import annotations
 

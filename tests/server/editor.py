@@ -102,6 +102,17 @@ class Editor:
         path.write_bytes(text.encode() if isinstance(text, str) else text)
         return path
 
+    def install(self, site: Path, **plugins: str) -> None:
+        """The server finds these plugins installed, in the folder ``site``; their texts are those of modules."""
+        info = site / "testing-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: testing\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(
+            "[nayru]\n" + "".join(f"{name} = {name}_plugin\n" for name in plugins))
+        for name, text in plugins.items():
+            (site / f"{name}_plugin.py").write_text(text)
+        self.environment = {**self.environment, "NAYRU_PLUGINS": ",".join(plugins), "PYTHONPATH": str(site)}
+
     def open(self, name: str, text: str, version: int = 1) -> str:
         uri = self.uri(name)
         self.client.text_document_did_open(types.DidOpenTextDocumentParams(

@@ -53,13 +53,8 @@ def nayru_register_checks(register):
 @pytest.fixture
 def busy(vscode: Editor, tmp_path: Path) -> Editor:
     """An editor whose server reads ``slow.asm`` and checks large files for `COMPUTES` seconds."""
-    site = tmp_path / "site"
-    info = site / "testing-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: testing\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[nayru]\nbusy = busy_plugin\n")
-    (site / "busy_plugin.py").write_text(BUSY)
-    vscode.environment = {"NAYRU_PLUGINS": "busy", "PYTHONPATH": str(site), "BUSY_FILE": str(tmp_path / "busy")}
+    vscode.install(tmp_path / "site", busy=BUSY)
+    vscode.environment["BUSY_FILE"] = str(tmp_path / "busy")
     return vscode
 
 

@@ -78,16 +78,7 @@ async def nayru_close():
 @pytest.fixture
 def plugged(vscode: Editor, tmp_path: Path) -> Editor:
     """An editor whose server finds the plugins `good`, `hostile` and `broken` installed."""
-    site = tmp_path / "site"
-    info = site / "testing-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: testing\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[nayru]\ngood = good_plugin\nhostile = hostile_plugin\nbroken = broken_plugin\n")
-    (site / "good_plugin.py").write_text(GOOD)
-    (site / "hostile_plugin.py").write_text(HOSTILE)
-    (site / "broken_plugin.py").write_text("raise ImportError('no such thing')\n")
-    vscode.environment = {"NAYRU_PLUGINS": "good,hostile,broken", "PYTHONPATH": str(site)}
+    vscode.install(tmp_path / "site", good=GOOD, hostile=HOSTILE, broken="raise ImportError('no such thing')\n")
     return vscode
 
 
