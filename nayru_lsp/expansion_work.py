@@ -9,6 +9,8 @@ root then, so that it can follow edits. ``("store", path)`` keeps the result on 
 
 What takes long is done in slices: the answer to "expand" is ``(paths,)`` then, the files read since the last time, to
 "warm" it is False, and the request is to be made again; anything else may be asked before. ``("drop", path)`` gives up.
+Who has nothing yet (``number`` 0) is now and then given what is sure so far (`asm.early`): ``(paths, sections,
+digests)``.
 All that is kept here can be had again from the caller and the disk: the process may be killed at any moment.
 """
 
@@ -36,6 +38,7 @@ from nayru_lsp.files import FILE_LIMIT, Fence, Refused, decode
 from nayru_lsp.slices import Sliced
 
 HELD_LINES = 1_500_000          # executed lines of all roots kept at hand; some 1 KB each at most
+FIRST, MORE = 0.25, 1.5         # seconds of an execution until what is sure so far is told, and times that until again
 SLICE = 0.1                     # seconds that others wait at most, but where bytes are evaluated or packed
 
 
@@ -56,6 +59,8 @@ class _Held:
         self.told = 0                           # number of the last result that was told
         self.shown: frozenset[str] = frozenset()    # the files whose lines were
         self.stored: Packed | None = None       # all sections, as they came from the disk
+        self.spent = 0.0                        # seconds that it has been executed for
+        self.tell_at = FIRST                    # and when what is sure so far is to be told
 
 
 class Service:
@@ -128,10 +133,10 @@ class Service:
             sections = {name: held.stored[name] for name in names}
             return held.number, sections, held.digests, number != held.number, self._moved(held)
         if not self._go_on(path):
-            reading = self._begun[path][0].reading
-            answer = reading.copy(),
-            reading.clear()
-            return answer
+            held = self._begun[path][0]
+            reading, held.reading = held.reading, []
+            early = self._early(held, paths) if number == 0 else None
+            return (reading,) if early is None else (reading, early, dict(held.digests))
         held = self._held[path]
         assert held.packer is not None and held.live is not None
         known = number == held.told and number > 0
@@ -143,6 +148,15 @@ class Service:
         held.shown = wanted
         held.told = held.number
         return held.number, sections, dict(held.digests), not known, None
+
+    @staticmethod
+    def _early(held: _Held, paths: Collection[str]) -> Packed | None:
+        """What is sure so far, where it is time to tell it."""
+        if held.live is None or held.number or held.spent < held.tell_at:
+            return None
+        held.tell_at = held.spent * MORE
+        found = held.live.so_far(paths)
+        return None if found is None else pack(found, dict(held.root.defines), paths)
 
     def warm(self, path: str) -> bool:
         return path not in self._roots or self._go_on(path)
@@ -185,11 +199,15 @@ class Service:
     def _execute(self, held: _Held, paths: set[str]) -> None:
         if held.live is None:
             held.stored, held.digests, held.contents = None, {}, {}
-            held.live = Live(held.root, partial(self._read, held), self._image(held), partial(self._tick, held))
-            held.packer = Packer(held.live)
+            def begun(live: Live) -> None:
+                held.live = live
+
+            live = Live(held.root, partial(self._read, held), self._image(held), partial(self._tick, held), begun=begun)
+            held.packer = Packer(live)
         else:
-            held.live.changed(paths)
-        held.live.expansion.parts()         # evaluates the bytes
+            live = held.live
+            live.changed(paths)
+        live.expansion.parts()              # evaluates the bytes
         self._count += 1
         held.number = self._count
 
@@ -201,8 +219,10 @@ class Service:
 
     def _tick(self, held: _Held) -> None:
         begun = self._begun.get(held.root.path)
-        if begun is not None and begun[1].pause() > self._seconds:
-            raise Cancelled
+        if begun is not None:
+            held.spent = begun[1].pause()
+            if held.spent > self._seconds:
+                raise Cancelled
 
     # --- on disk -----------------------------------------------------------------------------------------------------
 

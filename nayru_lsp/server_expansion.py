@@ -2,10 +2,11 @@
 
 The worker holds nothing that this side does not: texts of open documents, roots and the fence are sent again to a new
 child. One root is executed at a time, in slices: between two of them another root that is wanted more may have its
-turn, and the user may cancel. What was found is kept, stale where an edit overtook it, until the next result comes;
-what the disk has is told first, stale where files have changed since. After each execution only the sections that are
-other ones come (`asm.packing`), and of lines only those of open documents. Nothing waits for the whole project to be
-read: it is enough to know which roots reach a document (`Index.rooted`).
+turn, the user may cancel, and at the very first execution what is sure so far is told. What was found is kept, stale
+where an edit overtook it, until the next result comes; what the disk has is told first, stale where files have changed
+since. After each execution only the sections that are other ones come (`asm.packing`), and of lines only those of open
+documents. Nothing waits for the whole project to be read: it is enough to know which roots reach a document
+(`Index.rooted`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from nayru_lsp.asm.expanded import Expanded, placed
+from nayru_lsp.asm.expanded import Expanded, Packed, placed
 from nayru_lsp.asm.problem import Problem
 from nayru_lsp.asm.project import Project, Root
 from nayru_lsp.asm.text import SourceText
@@ -38,6 +39,7 @@ NOTE_AFTER = 0.3        # an execution that takes longer is named in the status
 ROOTS = 4               # of one document
 KEPT = 8                # roots that reach no open document are forgotten when there are more
 TRIES = 2
+EARLY = 3               # parts of an answer that is none yet: the files read, what is sure so far, digests of the texts
 TOO_MUCH = {"TimeoutError": ("time", "seconds"), "MemoryError": ("memory", "memory_mb")}    # with the setting for it
 
 log = logging.getLogger("nayru.expansion")
@@ -243,7 +245,7 @@ class Expansions:
 
     async def _expand(self, root: Root) -> None:
         session = self._nayru.session
-        first = root.path not in session.expanded or root.path in self._stored
+        first = not self._is_told(root) or root.path in self._stored
         name = root.path.rpartition("/")[2]
         note = asyncio.get_running_loop().call_later(NOTE_AFTER, self._nayru.work_note, f"executing {name}")
         task = asyncio.get_running_loop().create_task(self._ask(root))
@@ -369,11 +371,26 @@ class Expansions:
                         self._texts[path] = text
                 _, number, child = self._done.get(root.path, (root, 0, 0))
                 if child != self._child:
-                    number = -1 if root.path in self._nayru.session.expanded else 0
-                while len(answer := await self._send(("expand", root.path, number, tuple(texts)))) == 1:
+                    number = -1 if self._is_told(root) else 0
+                while len(answer := await self._send(("expand", root.path, number, tuple(texts)))) <= EARLY:
+                    if len(answer) == EARLY and not self._is_told(root):
+                        await self._tell_early(root, project, texts, *answer[1:])
                     await self._between(root, answer[0])
                 return answer
         raise WorkerDied("the process was started anew again and again")
+
+    def _is_told(self, root: Root) -> bool:
+        """Is there a result, stale or not, of a whole execution?"""
+        expanded = self._nayru.session.expanded.get(root.path)
+        return expanded is not None and not expanded.early
+
+    async def _tell_early(self, root: Root, project: Project, texts: dict[str, SourceText], sections: Packed,
+                          digests: dict[str, bytes]) -> None:
+        """Put what is sure so far into the session."""
+        expanded = Expanded(sections, texts, named=root in self._named(), digests=digests, early=True)
+        changed = await self._overtaken(expanded, project, texts)
+        self._done[root.path] = root, 0, self._child
+        self._nayru.session.set_expanded(root.path, expanded.with_moved(changed) if changed else expanded)
 
     async def _between(self, root: Root, read: list[str]) -> None:
         """A slice of an execution is over, in which it came to these files. Raises where it is not to go on."""

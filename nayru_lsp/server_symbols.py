@@ -85,7 +85,8 @@ class SymbolFiles:
         session = self._nayru.session
         found = {root.mapping_mode for root in configured_roots(folder, session.config.projects[folder])}
         if not found or "" in found:
-            found = {one.mapping_mode for path, one in session.expanded.items() if is_below(path, folder)} or {
+            found = {one.mapping_mode for path, one in session.expanded.items()
+                     if is_below(path, folder) and not one.early} or {
                 session.config.projects[folder].mapping_mode}
         return MappingMode(found.pop()) if len(found) == 1 and "" not in found else None
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from nayru_lsp import expansion_work
 from nayru_lsp.asm.expanded import FILE, LABELS, Expanded
 from nayru_lsp.asm.project import Root
 from nayru_lsp.asm.text import SourceText
@@ -234,3 +235,24 @@ def test_a_disk_that_cannot_be_written(started: Callable[..., Service], folder: 
     service = started()
     assert not ask(service, folder)[3] and not service.store(f"{folder.as_posix()}/main.asm")
     assert not ask(started(), folder)[3]
+
+
+def test_what_is_sure_is_told_while_it_is_executed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expansion_work, "FIRST", 1e-9)
+    monkeypatch.setattr(expansion_work, "MORE", 1e9)
+    path, lib = f"{folder.as_posix()}/main.asm", f"{folder.as_posix()}/lib.asm"
+    (folder / "main.asm").write_text("lorom\norg $808000\nincsrc lib.asm\nincsrc slow.asm\nEnd:\n")
+    (folder / "slow.asm").write_text("    NOP\n" + LOOP)
+    service = Service(60.0, "", 0.0)
+    service.open((Root(path),), Fence((folder.as_posix(),)))
+    while len(answer := service.expand(path, 0, [lib])) == 1:
+        pass
+    _, sections, digests = answer
+    early = Expanded(sections, digests=digests, early=True)
+    assert early.shows(lib) and not early.shows(path)
+    assert early.label("Lib") == ("Lib", 0x808000, lib, 1, ()) and early.label("End") is None
+    assert len(service.expand(path, 0, [path])) == 1, "not again so soon"
+    assert len(service.expand(path, -1, [path])) == 1, "nor to somebody who has a whole result"
+    while len(answer := service.expand(path, 0, [path])) < 5:
+        pass
+    assert end_of(*answer[1:3]) == 0x808002

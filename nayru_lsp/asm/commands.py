@@ -16,6 +16,7 @@ from nayru_lsp.asm.compiled import REST, Data, pack, split_list, unquoted
 from nayru_lsp.asm.expansion import REGION, UNPLACED, UNSET, Fatal
 from nayru_lsp.asm.freespace import Event, Wanted
 from nayru_lsp.asm.mapping import SA1_BANKS, MappingMode, to_rom
+from nayru_lsp.asm.state import OPEN
 
 if TYPE_CHECKING:
     from nayru_lsp.asm.expand import Machine
@@ -279,6 +280,8 @@ def _asar(m: Machine, words: list[str]) -> None:
         return
     m.asked = True
     if not m.priority:
+        if m.out.define_log:
+            m.decided(OPEN)     # it was computed in the old way
         m.priority = True
         m.rules = m.rules._replace(precedence=True, truncate=False)
         m.compiler = m.compiler_of()

@@ -172,16 +172,19 @@ class Expanded:
     the rows of every other file still holds for them.
     """
 
-    __slots__ = ("_tables", "_texts", "mapping_mode", "moved", "named", "placed", "problems", "reasons", "sure")
+    __slots__ = ("_tables", "_texts", "early", "mapping_mode", "moved", "named", "placed", "problems", "reasons",
+                 "sure")
 
     def __init__(self, sections: Packed, texts: Mapping[str, SourceText] | None = None, *, named: bool = True,
-                 digests: Mapping[str, bytes] | None = None, before: _Tables | None = None) -> None:
+                 digests: Mapping[str, bytes] | None = None, before: _Tables | None = None,
+                 early: bool = False) -> None:
         """``digests``: of the texts of all files that were asked for; ``before``: tables that
-        some of the sections are in."""
+        some of the sections are in; ``early``: it is what an execution that goes on has found so far."""
         head = sections["head"]
         self._tables = _Tables(sections, digests or {}, before)
         self._texts = texts or {}
         self.moved: frozenset[str] = frozenset()
+        self.early = early
         self.sure: bool = head["sure"]      # nothing was unknown, nothing was left out
         self.problems: tuple[Found, ...] = tuple([Found(*one) for one in head["problems"]])
         self.reasons: Mapping[str, int] = head["reasons"]
@@ -215,7 +218,8 @@ class Expanded:
 
     @property
     def stale(self) -> bool:
-        return bool(self.moved)
+        """Is there more to know by now?"""
+        return self.early or bool(self.moved)
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -323,12 +327,12 @@ class Expanded:
                      if (value := labels.value[at]) >= 0 and not labels.numbers[at]), None)
 
     def line_bytes(self, path: str, row: int) -> bytes | None:
-        """The bytes of a line that was written once, at most BYTES of them; `line_size` counts all."""
+        """The known bytes of a line that was written once, at most BYTES of them; `line_size` counts all."""
         line = self._line(path, row)
         if line is None or not line[0].sizes[line[1]]:
             return None
         lines, at = line
-        return lines.data[lines.ends[at]:lines.ends[at + 1]]
+        return lines.data[lines.ends[at]:lines.ends[at + 1]] or None
 
     def line_size(self, path: str, row: int) -> int | None:
         line = self._line(path, row)
@@ -344,7 +348,8 @@ class Expanded:
     def define_at(self, path: str, row: int, name: str) -> str | Unclear | None:
         """The value of ``!name`` before the line is executed first; None: it is not defined there."""
         lines, defines = self._tables.lines.get(path), self._tables.defines
-        if lines is None or defines is None or self.macro_at(path, row):
+        if lines is None or defines is None or self.macro_at(path, row) or (
+                self.early and row > max((*lines.marks[0], *lines.rows[-1:]), default=-1)):
             return UNKNOWN
         entry = defines.log.get(name)
         if entry is None:

@@ -17,11 +17,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from nayru_lsp.asm.arithmetic import Expression, Unknown, Wrong
 from nayru_lsp.asm.compiled import Block
+from nayru_lsp.asm.early import DECIDED, ORG, PULL, PUSH, Event
 from nayru_lsp.asm.expand import Limits, Machine, Read
 from nayru_lsp.asm.expansion import REGION, Border, Expansion
 from nayru_lsp.asm.project import Root
-from nayru_lsp.asm.state import Frame
+from nayru_lsp.asm.state import Drop, Frame
 
 BORDER = 512
 FRESH = 1 << 40         # more `+` labels than there are in any program
@@ -42,11 +44,12 @@ _NO_STATE = frozenset("""
     frames priority builtin segments found_border part parting passed before base saved
     follow borders old_index reason_log below settled sized reads moved evaluated_with earlier sought stood
     relabeled redefined shifted ending serial renamed entered twice here known
-    record shapes shared effects fixed slid sliding
+    record shapes shared effects fixed slid sliding events
 """.split())
 
 
 _MAY_DIFFER = frozenset({"plus", "minus", "pos", "real"})
+_SETS_PLACE = {"org": ORG, "pushpc": PUSH, "pullpc": PULL}
 _SIGNS = {"plus": "pos", "minus": "neg"}        # counts of `+` and `-` labels: only names hang on them
 
 
@@ -111,6 +114,7 @@ class Following(Machine):
         # What is another than when `packing` looked: labels with the places of then (None: there was none), files whose
         # lines are further down, assignments
         self.relabeled: dict[str, int | None] | None = None     # None: all of them may be
+        self.events: list[Event] | None = None      # of the very first pass, while it goes on, see `early`
         self.shifted: set[int] = set()
         self.redefined = True
 
@@ -130,6 +134,7 @@ class Following(Machine):
         self.borders, self.follow, self.old_index, self.found_border = [], {}, {}, -1
         self.relabeled, self.redefined = None, True
         self.shifted.clear()
+        self.events = [] if number == 0 else None
 
     def at_border(self, frame: Frame, index: int) -> bool:
         rows = self.follow.get(frame.file)
@@ -269,7 +274,31 @@ class Following(Machine):
     def command(self, block: Block) -> None:
         if block[2] not in _SLIDE or (block[2] == "incbin" and len(block[3]) > 2):
             self.fixed = True
+        events, kind = self.events, _SETS_PLACE.get(block[2])
+        if events is None or kind is None:
+            super().command(block)
+            return
+        asked = len(events)
         super().command(block)
+        names = tuple([name for event in events[asked:] for name in event.names])
+        del events[asked:]
+        self.event(kind, names)
+
+    def assign(self, name: str, expression: Expression) -> None:
+        asked = len(self.events or ())
+        try:
+            super().assign(name, expression)
+        except (Drop, Unknown, Wrong):
+            if self.events is not None:     # only the label is missing
+                del self.events[asked:]
+            raise
+
+    def event(self, kind: int, names: tuple[str, ...]) -> None:
+        if self.events is not None:
+            self.events.append(Event(len(self.guesses), len(self.out._objects), len(self.label_log), kind, names))
+
+    def decided(self, name: str) -> None:
+        self.event(DECIDED, (name,))
 
     def enter_file(self, path: str, from_path: str) -> bool:
         depth = len(self.frames)
@@ -404,6 +433,7 @@ class Following(Machine):
     def end(self) -> None:
         """Keep the state at the end of the program."""
         self.close()
+        self.events = None
         self.ending = {name: kept(value) for name, value in vars(self).items() if name not in _NO_STATE}
 
     # --- labels without names of their own ---------------------------------------------------------------------------

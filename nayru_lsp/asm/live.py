@@ -14,10 +14,11 @@ which must give the new text of a path before `changed` names it.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
 
+from nayru_lsp.asm.early import so_far
 from nayru_lsp.asm.expand import Expansion, Limits, Read
 from nayru_lsp.asm.expansion import Fatal
 from nayru_lsp.asm.following import COUNTED, ENTERED, TWICE, Everything, Following, Segment, kept
@@ -42,10 +43,13 @@ class Live:
     """One root, kept executed while its files change."""
 
     def __init__(self, root: Root, read: Read, base_image: bytes | None = None, tick: Callable[[], None] | None = None,
-                 limits: Limits | None = None) -> None:
+                 limits: Limits | None = None, begun: Callable[[Live], None] | None = None) -> None:
+        """``begun`` is given this before the root is executed, so that `so_far` can be asked meanwhile."""
         self.root = root
         self._machine = Following(root, read, base_image, tick, limits or Limits())
         self._texts: dict[str, str] = {}            # of the files that have changed once
+        if begun is not None:
+            begun(self)
         self.expansion: Expansion = self._machine.expansion()
         self._finished()
 
@@ -88,6 +92,10 @@ class Live:
         self.expansion = machine.expansion(again=True)
         self._finished()
         return self.expansion
+
+    def so_far(self, paths: Collection[str]) -> Expansion | None:
+        """What the very first execution, which still goes on, has found for sure; of lines only those of ``paths``."""
+        return so_far(self._machine, paths)
 
     def fresh(self) -> tuple[dict[str, int | None] | None, set[int], bool]:
         """What is another than when this was asked last: the labels that have another value or place, are new or are

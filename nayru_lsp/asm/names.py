@@ -9,7 +9,7 @@ from nayru_lsp.asm.arithmetic import PURE, PURE_2, Expression, Unknown, Wrong
 from nayru_lsp.asm.compiled import looks_inside
 from nayru_lsp.asm.expansion import ALWAYS, REGION, UNPLACED
 from nayru_lsp.asm.mapping import to_rom, to_snes
-from nayru_lsp.asm.state import TOP, Scope, State, version_of
+from nayru_lsp.asm.state import OPEN, TOP, Scope, State, version_of
 
 
 class Names(State):
@@ -198,6 +198,8 @@ class Names(State):
         if scope is TOP:
             found = self.looked_up(self.key(name))
             self.fixed |= found is not None and ":" in found    # `Live` does not ask what such a label decided
+            if found not in self.static:
+                self.decided(found or OPEN)
         else:
             key = scope.keys.get(name, name)
             found = None
@@ -218,7 +220,9 @@ class Names(State):
     def struct(self, name: str) -> tuple[int, int, int, bool] | None:
         """One that comes later is known from the pass before."""
         found = self.structs.get(name) or self.earlier.get(name)
-        self.sought |= found is None and not self.final and self.scope is TOP
+        if found is None and not self.final and self.scope is TOP:
+            self.sought = True
+            self.decided(OPEN)
         return found
 
     def set_function(self, name: str, parameters: tuple[str, ...], body: str) -> None:
@@ -262,6 +266,7 @@ class Names(State):
         name = name.lstrip("_")
         if name == "pc" or name == "realbase":
             self.fixed = True
+            self.decided("")
         if name == "pc":
             if self.pos >> REGION >= UNPLACED:
                 raise Unknown("pc() in a place that is not known")
@@ -336,7 +341,9 @@ class Names(State):
     def data_size(self, name: str) -> int:
         """Bytes from a label to the one that follows it in the address space, or to its end. Full names only."""
         self.reads.add(ALWAYS)
-        self.sized |= self.scope is TOP
+        if self.scope is TOP:
+            self.sized = True
+            self.decided(OPEN)
         if self.modern:
             return self.data_size_2(name)
         found = self.labels.get(name)

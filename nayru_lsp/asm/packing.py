@@ -34,12 +34,13 @@ _FILE = 0xFFFF << 24
 HARMLESS = frozenset({"Elabel_not_found", "Erelative_branch_out_of_bounds", "Eassertion_failed"})
 
 
-def pack(expansion: Expansion, given: Mapping[str, str] | None = None) -> Packed:
-    """All sections, those of all files. ``given``: the defines that the root was started with."""
+def pack(expansion: Expansion, given: Mapping[str, str] | None = None, paths: Collection[str] | None = None) -> Packed:
+    """All sections. ``given``: the defines that the root was started with; ``paths``: the files whose lines are
+    wanted, None for all."""
     calls = _Calls(expansion)
     labels = {f"{LABELS}{file}": _labels(expansion, names, calls) for file, names in calls.by_file().items()}
     lines = {FILE + path: _file(expansion, number, _pieces(expansion, number))
-             for number, path in enumerate(expansion.files)}
+             for number, path in enumerate(expansion.files) if paths is None or path in paths}
     return {"head": _head(expansion), **labels, "calls": calls.packed(), "defines": _defines(expansion, given or {}),
             **lines}
 
@@ -208,7 +209,7 @@ def _labels(expansion: Expansion, names: list[str], calls: _Calls) -> Packed:
 
 class _Piece:
     """What a part wrote from lines of one file. One entry per line: its row, the address of its first write (-1: not
-    known), and its bytes where it was written once (``sizes`` has 0 where it was not)."""
+    known), and its bytes where it was written once (``sizes`` has 0 where it was not) and they are known."""
 
     __slots__ = ("at", "data", "ends", "part", "places", "rows", "sizes")
 
@@ -239,7 +240,7 @@ class _Piece:
                     size = sum(sizes[at:at + count])
                     piece = None if None in parts else b"".join([part for part in parts if part is not None])
             pieces.append(b"" if piece is None else piece[:BYTES])
-            self.sizes.append(0 if piece is None else size)
+            self.sizes.append(size)
         self.rows = array("I", order)
         self.at = array("q", [ats[first[row]] for row in order])
         self.ends = array("I", accumulate(map(len, pieces)))

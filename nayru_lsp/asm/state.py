@@ -26,6 +26,8 @@ from nayru_lsp.asm.text import Span
 
 Read = Callable[[str], bytes | None]
 
+OPEN = "!"          # for the name of a label: something that is not there yet
+
 MAX_VERSIONS = 100_000
 _new_version = itertools.count(1).__next__
 _versions: dict[tuple[Any, ...], int] = {}
@@ -287,6 +289,10 @@ class State:
         if self.free is not None:
             self.free.events.clear()
 
+    def decided(self, name: str) -> None:
+        """The place of label ``name`` ("": of this line; `OPEN`: of something that is not there yet) is used while the
+        program is placed."""
+
     def compiler_of(self) -> Compiler:
         key = ("spc700" if self.block is not None else self.arch, self.rules)
         found = self.compilers.get(key)
@@ -313,7 +319,7 @@ class State:
         place = self.place if place is None else place
         path = self.out.files[place >> 24 & 0xFFFF] if self.out.files else self.root.path
         row = place & 0xFFFFFF
-        self.problems.append(Problem(path, Span(row, row), "E" + code, severity, message))
+        self.problems.append(Problem(path, Span(row, row), "E" + code, severity, message, call=place >> 40))
 
     def drop(self, code: str, message: str) -> Drop:
         self.problem(code, message)

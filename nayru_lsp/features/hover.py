@@ -190,8 +190,8 @@ def _executed(snapshot: Snapshot, file: ParsedFile, offset: int) -> str:
 
 
 def _late(expanded: Expanded) -> str:
-    """Some file is another one now, and may have moved or changed what is told."""
-    return " (before the last change)" if expanded.stale else ""
+    """Some file is another one now, and may have moved or changed what is told; or not all is executed yet."""
+    return " (before the last change)" if expanded.moved else " (so far)" if expanded.early else ""
 
 
 def made_text(from_path: str, expanded: Expanded, made: Made, known: tuple[Symbol, ...] = ()) -> str:

@@ -244,6 +244,23 @@ async def test_a_long_one_can_be_cancelled(vscode: Editor) -> None:
         types.ExecuteCommandParams(command="nayru.restart", arguments=[]))
 
 
+EARLY = "macro made()\nMade:\n    db 5\nendmacro\n%made()\n    JSL Made\n    JSL Behind\n"
+
+
+async def test_what_is_sure_is_told_while_it_is_executed(vscode: Editor) -> None:
+    vscode.write("nayru.toml", NAMED)
+    vscode.write("slow.asm", f"    NOP\n{LOOP}")
+    await opened(vscode, 'lorom\norg $808000\nincsrc "lib.asm"\nincsrc "slow.asm"\nBehind:\n    RTS\n', EARLY)
+    vscode.open("lib.asm", EARLY)
+    text = await until(lambda: hover(vscode, "lib.asm", 5, 10), lambda text: "`$80:8000` (so far)" in text)
+    assert "made in line 2" in text and "in macro made" in text
+    assert "this line: `$80:8001` (so far)" in await hover(vscode, "lib.asm", 5, 5)
+    assert "this line" not in await hover(vscode, "main.asm", 5, 5), "it has not come there"
+    begun = await vscode.hear(types.PROGRESS, lambda one: "executing main.asm" in str(one.value))
+    vscode.client.window_work_done_progress_cancel(types.WorkDoneProgressCancelParams(token=begun.token))
+    await vscode.diagnostics("lib.asm", 1)
+
+
 async def test_another_root_is_not_kept_waiting(vscode: Editor) -> None:
     other = "lorom\norg $808000\nOther:\n    RTS\n"
     vscode.write("other.asm", other)
