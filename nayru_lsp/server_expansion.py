@@ -435,12 +435,11 @@ class Expansions:
         if expanded is None or (expanded.stale and root in self._stored):
             return []       # what was wrong before files changed need not be so any more
         files = self._nayru.session.project.files
-        found = []
-        for one in expanded.shown():
-            file = files.get(one.path)
-            if file is not None and expanded.is_text(one.path, file.text):
-                found.append(placed(one, file.text))
-        return found
+        shown = expanded.shown()
+        texts = {path: files[path].text for path in {one.path for one in shown} | {
+            path for one in shown for path, _, _ in one.related}
+            if path in files and expanded.is_text(path, files[path].text)}
+        return [placed(one, texts[one.path], texts) for one in shown if one.path in texts]
 
     def _named(self) -> set[Root]:
         """The roots that a ``nayru.toml`` names; the others are guessed."""

@@ -21,6 +21,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from nayru_lsp.asm.arithmetic import Unknown, Wrong
@@ -92,7 +93,9 @@ class Machine(Calls, Conditions):
                           or self.structs != self.earlier):
                 return self.expansion()
             if self.stopped and self.placed:        # no further pass; what the first one found is told all the same
-                self.problems = [*earlier, *(one for one in self.problems if one not in earlier)]
+                # The calls of that pass have other numbers.
+                self.problems = [*(replace(one, call=0) for one in earlier),
+                                 *(one for one in self.problems if one not in earlier)]
                 break
             if self.settled or (number and not self.placing):
                 break

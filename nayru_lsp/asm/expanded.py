@@ -17,7 +17,7 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from nayru_lsp.asm.expansion import Made
-from nayru_lsp.asm.problem import EXECUTED, Problem, Severity
+from nayru_lsp.asm.problem import EXECUTED, Problem, Related, Severity
 from nayru_lsp.asm.text import SourceText, Span
 
 Packed = dict[str, Any]
@@ -26,6 +26,7 @@ FILE = "file:"          # sections that begin so are of the lines of one file
 LABELS = "labels:"      # these are of the labels that one brought; its number follows
 TURNS = 20_000          # of a loop that are looked at
 BYTES = 32              # kept of one line
+RELATED = 8             # calls that are named with a problem of a macro
 _ROW = 0xFFFFFF
 GONE, TOO_LONG = -1, -2     # in place of the number of a define's text
 
@@ -43,13 +44,16 @@ UNKNOWN: Final = Unclear.UNKNOWN
 
 
 class Found(NamedTuple):
-    """A problem with the row it stands in."""
+    """A problem with the row it stands in. ``via``: where it is seen (`callers.Via`), None: there. ``related``: other
+    rows that it is about."""
 
     path: str
     row: int
     code: str
     severity: int
     message: str
+    via: Any = None
+    related: tuple[tuple[str, int, str], ...] = ()
 
 
 def digest(text: str) -> bytes:
@@ -382,11 +386,12 @@ class Expanded:
     # --- problems ----------------------------------------------------------------------------------------------------
 
     def missing(self, path: str) -> frozenset[tuple[int, str]]:
-        """(row, label as written) that this file mentions and nobody defines."""
+        """(row, label as written) that this file mentions and nobody defines, whatever call of a macro looks for it."""
         if not self.named:
             return frozenset()
         return frozenset((one.row, one.message.split("`")[1]) for one in self.problems
-                         if one.path == path and one.code == "Elabel_not_found" and one.message.count("`") >= 2)
+                         if one.path == path and one.code == "Elabel_not_found" and one.message.count("`") >= 2
+                         and (one.via is None or one.via[0]))
 
     def shown(self) -> tuple[Found, ...]:
         """The problems to tell: nothing that could be the echo of something that is not known here, nor of a root that
@@ -400,20 +405,50 @@ class Expanded:
             kept = EXECUTED - ECHOES if self.reasons or _UNREAD in errors else EXECUTED
             if not self.sure:
                 kept -= {"Elabel_not_found"}    # what was left out or cut off might have made it
-        return tuple(one for one in self.problems if one.code in kept)
+        return tuple(chain.from_iterable([self._seen(one) for one in self.problems if one.code in kept]))
+
+    def _seen(self, found: Found) -> Iterator[Found]:
+        """A problem where it is seen: at calls of the macro that it stands in, in the macro, or both."""
+        if found.via is None:
+            yield found
+            return
+        always, calls, first = found.via
+        files = self._tables.files
+        ways = [[(files[file], row) for file, row in places] for places, *_ in calls]
+        if always and first:
+            yield found._replace(via=None, related=tuple([(*way[0], "called from here") for way in ways[:RELATED]]))
+        for way, (_, said, message, more) in zip(ways, calls, strict=True):
+            where = f"{found.path.rpartition('/')[2]}, line {found.row + 1}" if found.path != way[0][0] else (
+                f"line {found.row + 1}")
+            rest = "" if not more else f" (and at {more:,} more call{'s' if more > 1 else ''})"
+            yield Found(*way[0], found.code, found.severity, f"in {said} ({where}): {message}{rest}", None, (
+                (found.path, found.row, message), *[(*place, "through this call") for place in reversed(way[1:])]))
 
 
-def placed(found: Found, text: SourceText) -> Problem:
-    """A problem on its line, or on the name that it is about."""
-    line = text.line(found.row)
-    start = text.line_start(found.row)
+def placed(found: Found, text: SourceText, others: Mapping[str, SourceText] | None = None) -> Problem:
+    """A problem on its line, or on the name that it is about. ``others``: texts of the files with what is related to
+    it."""
+    known = {found.path: text, **(others or {})}
+    related = tuple([Related(path, _line_span(known[path], row), message)
+                     for path, row, message in found.related if path in known])
+    return Problem(found.path, _span(found, text), found.code, Severity(found.severity), found.message,
+                   related=related)
+
+
+def _span(found: Found, text: SourceText) -> Span:
+    line, start = text.line(found.row), text.line_start(found.row)
     name = found.message.split("`")[1] if found.message.count("`") >= 2 else ""
-    at = line.find(name) if name and found.code in ECHOES | {"Elabel_redefined", "Emacro_wrong_num_params"} else -1
-    if at >= 0:
-        span = Span(start + at, start + at + len(name))
-    else:
-        span = Span(start + len(line) - len(line.lstrip()), start + len(line.rstrip()))
-    return Problem(found.path, span, found.code, Severity(found.severity), found.message)
+    if found.message.startswith("in `%"):       # it is about the call
+        name = name if name in line else name.partition("(")[0]
+    elif found.code not in ECHOES | {"Elabel_redefined", "Emacro_wrong_num_params"}:
+        name = ""
+    at = line.find(name) if name else -1
+    return Span(start + at, start + at + len(name)) if at >= 0 else _line_span(text, found.row)
+
+
+def _line_span(text: SourceText, row: int) -> Span:
+    line, start = text.line(row), text.line_start(row)
+    return Span(start + len(line) - len(line.lstrip()), start + len(line.rstrip()))
 
 
 def _times(rows: memoryview[int], logs: memoryview[int], row: int) -> Iterator[int]:

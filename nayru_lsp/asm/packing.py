@@ -18,6 +18,7 @@ from itertools import accumulate, chain, pairwise
 from operator import sub
 from typing import Any
 
+from nayru_lsp.asm.callers import seen_from
 from nayru_lsp.asm.compiled import Rows, row_size
 from nayru_lsp.asm.expanded import BYTES, FILE, GONE, LABELS, TOO_LONG, Packed
 from nayru_lsp.asm.expansion import REGION, UNSURE, Expansion, Part
@@ -125,9 +126,10 @@ def _same(one: list[_Piece], other: list[_Piece]) -> bool:
 
 def _head(expansion: Expansion) -> Packed:
     expansion.parts()       # may find problems
-    problems = [(one.path, one.span.start, one.code, int(one.severity), one.message) for one in expansion.problems]
+    problems = [(one.path, one.span.start, one.code, int(one.severity), one.message, via)
+                for one, via in zip(expansion.problems, seen_from(expansion), strict=True)]
     reasons = dict(expansion.reasons.most_common(20))
-    cut = any(code not in HARMLESS for _, _, code, severity, _ in problems if severity == Severity.ERROR)
+    cut = any(code not in HARMLESS for _, _, code, severity, *_ in problems if severity == Severity.ERROR)
     return {"files": list(expansion.files), "problems": problems, "reasons": reasons, "sure": not reasons and not cut,
             "mapping_mode": str(expansion.mapping_mode),
             "macros": _macros(expansion)}

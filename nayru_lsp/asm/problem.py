@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from nayru_lsp.asm.text import Span
@@ -48,6 +48,7 @@ class Problem:
     source: str = "nayru"
     related: tuple[Related, ...] = ()
     fixes: tuple[Fix, ...] = ()
+    call: int = field(default=0, compare=False)     # of a macro, in the execution that found it (`Expansion.where`)
 
 
 def joined(problems: Iterable[Problem]) -> tuple[Problem, ...]:

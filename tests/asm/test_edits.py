@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from nayru_lsp.asm import following
+from nayru_lsp.asm.callers import seen_from
 from nayru_lsp.asm.compiled import Rows, row_size
 from nayru_lsp.asm.expand import Expansion, Limits, run
 from nayru_lsp.asm.live import Live
@@ -222,7 +223,15 @@ def told(expansion: Expansion) -> dict[str, Any]:
         "mode": expansion.mapping_mode, "files": sorted(expansion.files),
         "bodies": {name: len(macro.lines) for name, macro in machine.macros.items()},
         "problems": [(one.path, one.span.start, one.code, one.severity, one.message) for one in expansion.problems],
+        "seen": seen(expansion),
     }
+
+
+def seen(expansion: Expansion) -> list[Any]:
+    """Where problems of macros are seen: files go by name, and which of those of one line tells it is arbitrary."""
+    return sorted([(via[0], via[2], one.code, [
+        ([(expansion.files[file], row) for file, row in places], *rest) for places, *rest in via[1]])
+        for one, via in zip(expansion.problems, seen_from(expansion), strict=True) if via is not None and via[2]])
 
 
 def compare(live: Live, root: Root, read: Callable[[str], bytes | None], image: bytes = b"",

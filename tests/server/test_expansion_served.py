@@ -193,8 +193,10 @@ async def test_a_label_that_the_text_has_and_the_execution_has_not(vscode: Edito
     assert ["where this is executed" in one.message for one in found] == [True]
     vscode.change("main.asm", 2, ((8, 0, 8, 15), "    %spawn(Boss)"))
     await vscode.diagnostics("main.asm", 2, lambda found: not found)
-    twice = await vscode.diagnostics("lib.asm", None, lambda found: len(found) == 2)
-    assert "this line made it before, in another call or turn" in twice[0].message
+    twice = await vscode.diagnostics("main.asm", 2, lambda found: len(found) == 2)
+    assert [one.range.start.line for one in twice] == [8, 8]
+    assert "in `%spawn(Boss)` (lib.asm, line 2)" in twice[0].message and (
+        "this line made it before, in another call or turn" in twice[0].message)
 
 
 async def test_a_root_that_nobody_named_is_not_judged(vscode: Editor) -> None:
@@ -205,8 +207,8 @@ async def test_a_root_that_nobody_named_is_not_judged(vscode: Editor) -> None:
     vscode.write("nayru.toml", NAMED)
     vscode.client.workspace_did_change_watched_files(types.DidChangeWatchedFilesParams(
         changes=[types.FileEvent(uri=vscode.uri("nayru.toml"), type=types.FileChangeType.Created)]))
-    found = await vscode.diagnostics("lib.asm", None, lambda found: bool(found))
-    assert [(one.code, one.range.start.line) for one in found] == [("Elabel_redefined", 1), ("Elabel_redefined", 3)]
+    found = await vscode.diagnostics("main.asm", 1, lambda found: bool(found))
+    assert [(one.code, one.range.start.line) for one in found] == [("Elabel_redefined", 7)] * 2
 
 
 async def test_said_once_beside_asar(vscode: Editor) -> None:
