@@ -187,7 +187,7 @@ class Code:
         self.bank = bank                # 2.0: where labels are seen from, whatever `bank` says; -1: from the code
         self.names = names_in(self.expressions)
         self.stands = branch > 0        # its bytes hang on where it stands
-        self.plain = plainly(self.expressions) if not branch and second is None else None
+        self.plain = plainly(self.expressions) if second is None and (expression.names or not branch) else None
 
     @property
     def expressions(self) -> tuple[Expression, ...]:

@@ -45,7 +45,7 @@ from nayru_lsp.asm.conditions import Conditions
 from nayru_lsp.asm.expansion import Border, Cancelled, Expansion, Fatal, Limits, Made, Part, Write
 from nayru_lsp.asm.prepared import closed_quotes, faults_2, folded, prepared_lines
 from nayru_lsp.asm.project import Root
-from nayru_lsp.asm.state import Drop, Frame, Lines, Read
+from nayru_lsp.asm.state import Compiled, Drop, Frame, Lines, Read
 from nayru_lsp.asm.written import evaluate
 
 __all__ = ["Cancelled", "Expansion", "Limits", "Machine", "Made", "Read", "Write", "run"]
@@ -246,6 +246,7 @@ class Machine(Calls, Conditions):
         out = self.out
         add_object, add_at, add_real = out._objects.append, out._at.append, out._real.append
         add_place, add_size = out._place.append, out._sizes.append
+        define_log = out.define_log
         countdown = TICK
         self.record = None
         while len(frames) > bottom:
@@ -255,6 +256,8 @@ class Machine(Calls, Conditions):
             count = len(lines)
             blocks, at = frame.blocks, frame.at
             base = frame.call << 40 | frame.file << 24 | frame.row
+            border, of_file, marked = frame.border, frame.macro is None, -1
+            compiled = self.compiled(frame)
             if at:
                 self.place = base + frame.index     # behind a call
             while True:
@@ -273,8 +276,10 @@ class Machine(Calls, Conditions):
                     if index >= count:
                         self.leave(self.total + TICK - countdown)
                         break
-                    if index >= frame.border and self.at_border(frame, index):
-                        return
+                    if index >= border:
+                        if self.at_border(frame, index):
+                            return
+                        border, marked = frame.border, -1
                     frame.index = index
                     frame.online = True
                     self.place = base + index
@@ -283,17 +288,30 @@ class Machine(Calls, Conditions):
                         countdown += TICK
                         self.tock()
                     at = 0
-                    try:
-                        blocks = self.fetch(frame, lines[index])
-                    except Drop:
-                        blocks = ()
-                    except Unknown as reason:
-                        blocks = self.unknown_line(lines[index], str(reason))
-                    except Wrong as wrong:
-                        blocks = ()
-                        self.problem(wrong.code, str(wrong))
+                    if self.numif == self.numtrue:
+                        if of_file and marked != len(define_log):
+                            marked = len(define_log)
+                            if self.last_mark.get(frame.file) != marked:
+                                self.last_mark[frame.file] = marked
+                                out._marks.append((frame.file, index, marked))
+                        known = None if compiled is None else compiled[index]
+                    else:
+                        known = None
+                    if known is not None:
+                        blocks = known
+                    else:
+                        try:
+                            blocks = self.fetch(frame, lines[index])
+                        except Drop:
+                            blocks = ()
+                        except Unknown as reason:
+                            blocks = self.unknown_line(lines[index], str(reason))
+                        except Wrong as wrong:
+                            blocks = ()
+                            self.problem(wrong.code, str(wrong))
                     frame.blocks = blocks
-                    continue
+                    if not blocks:
+                        continue
                 block = blocks[at]
                 at += 1
                 kind = block[1]
@@ -349,6 +367,7 @@ class Machine(Calls, Conditions):
                         self.command(block)
                         if len(frames) != depth or frame.at != at:
                             break
+                        compiled = self.compiled(frame)     # it may be another processor's from here on
                     elif kind == ASSIGN:
                         self.assign(block[2], block[3])
                     elif kind == BAD:
@@ -376,19 +395,25 @@ class Machine(Calls, Conditions):
         if self.tick is not None:
             self.tick()
 
+    def compiled(self, frame: Frame) -> Compiled | None:
+        lines = frame.lines
+        if frame.macro is None or frame.macro.lines is lines:
+            frame.compiled = lines.compiled.get(self.compiler)
+            if frame.compiled is None:
+                frame.compiled = lines.compiled[self.compiler] = [None] * len(lines)
+        return frame.compiled
+
     def fetch(self, frame: Frame, text: str) -> tuple[Block, ...]:
         """The blocks of a line: arguments and defines replaced, compiled. Definitions of macros are read here."""
         if self.numif != self.numtrue:
             return self.skipped_line(frame, text)
         macro = frame.macro
+        whole = True        # nothing is put in
         if macro is None:
-            log = len(self.out.define_log)
-            if self.last_mark.get(frame.file) != log:
-                self.last_mark[frame.file] = log
-                self.out._marks.append((frame.file, frame.index, log))
             if text[0] in "dD" and DATA_ROW.match(text) and self.cross and not self.half:
                 return self.rows(frame)
         elif "<" in text or macro.variadic:
+            whole = False
             text = self.with_arguments(frame, text)
             if not text:
                 return ()
@@ -401,6 +426,7 @@ class Machine(Calls, Conditions):
                 self.problem("misplaced_endmacro", "there is no `macro` for this `endmacro`")
                 return ()
         if "!" in text or "\\" in text:
+            whole = False
             text = self.resolved(text) if not self.xkas else self.resolved_outside(text)
             if not text:
                 return ()
@@ -415,7 +441,10 @@ class Machine(Calls, Conditions):
                 text = text.replace("sizeof(...)", str(len(frame.arguments) - len(macro.parameters) + 1))
             if not closed_quotes(text):
                 raise self.drop("mismatched_quotes", 'a quote is not closed in what this line becomes')
-        return self.compiler.line(text)
+        blocks = self.compiler.line(text)
+        if whole and frame.compiled is not None and not (blocks and type(blocks[0][3]) is str):     # a row of numbers
+            frame.compiled[frame.index] = blocks
+        return blocks
 
     def rows(self, frame: Frame) -> tuple[Block, ...]:
         """This row of numbers and all that follow it, as one step. Most lines of a disassembly are such rows."""

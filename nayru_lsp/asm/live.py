@@ -394,6 +394,8 @@ def _spliced(old: Lines, first: int, end: int, lines: list[str]) -> Lines:
             new.macros[row] = (macro, last)
         elif row >= end:
             new.macros[row + delta] = (macro, last + delta)
+    for compiler, known in old.compiled.items():
+        new.compiled[compiler] = [*known[:first], *[None] * len(lines), *known[end:]]
     for row, rows in old.runs.items():
         if rows.end < first:
             new.runs[row] = rows

@@ -48,15 +48,19 @@ class Drop(Exception):
     """This block or line is given up; the problem has been reported."""
 
 
+Compiled = list[tuple[Block, ...] | None]
+
+
 class Lines(list[str]):
     """The prepared lines of a file or a macro body, and what was found out about them."""
 
-    __slots__ = ("controls", "macros", "runs")
+    __slots__ = ("compiled", "controls", "macros", "runs")
 
     def __init__(self, lines: Iterable[str]) -> None:
         super().__init__(lines)
         self.controls: array[int] | None = None     # index -> the next line with a control word
         self.runs: dict[int, Rows] = {}             # index -> the rows of numbers that begin there
+        self.compiled: dict[Compiler, Compiled] = {}    # the blocks of lines into which nothing is put
         self.macros: dict[int, tuple[Macro, int]] = {}      # index -> the macro defined there, its last line
 
 
@@ -109,6 +113,7 @@ class Frame:
     online: bool = True         # does a condition of this very line hold (``if x : y``)
     border: int = 1 << 31       # the next line at which `Live` wants to be asked
     jump: int = -1              # the line to go on with behind this one: back to the head of a loop
+    compiled: Compiled | None = None        # by the rules of now; None: what is put into a line hangs on who called
     arguments: tuple[str, ...] = ()
     macro_id: int = -1
     labels: list[str] = field(default_factory=list)             # ?sub label parents

@@ -163,7 +163,7 @@ def _mode(machine: Machine, out: Expansion, number: int) -> int:
 def _one(machine: Machine, out: Expansion, part: Part, number: int, at: int, op: Any, opcode: Any,
          scope: Scope | None) -> bytes | None:
     """The bytes of write ``number``, ``at`` in its part."""
-    if op.plain is not None and (known := _plain(machine, op, opcode, scope)) is not None:
+    if op.plain is not None and (known := _plain(machine, op, opcode, scope, out._at[number])) is not None:
         return known
     machine.scope = scope if scope is not None else BARE
     machine.place, machine.real = out._place[number], out._real[number]
@@ -177,7 +177,7 @@ def _one(machine: Machine, out: Expansion, part: Part, number: int, at: int, op:
     return None
 
 
-def _plain(machine: Machine, op: Any, opcode: Any, scope: Scope | None) -> bytes | None:
+def _plain(machine: Machine, op: Any, opcode: Any, scope: Scope | None, position: int) -> bytes | None:
     """What is made of labels and numbers only, as most is that waits for values; None where a label has no plain
     address."""
     labels, reads = machine.labels, machine.reads
@@ -201,6 +201,11 @@ def _plain(machine: Machine, op: Any, opcode: Any, scope: Scope | None) -> bytes
     if type(op) is Data:
         return b"".join([pack(value, op.unit) for value in values])
     opcode = opcode or op.fixed
+    if op.branch:
+        value, most = values[0] - position - 1 - op.branch, 1 << 8 * op.branch - 1
+        if machine.modern or position >> REGION or not -most <= value < most:
+            return None
+        return bytes([opcode.value]) + pack(value, op.branch)
     return bytes([opcode.value]) + pack(values[0], opcode.size - 1)
 
 

@@ -346,6 +346,35 @@ def test_errors_as_asar(name: str) -> None:
         assert lines & {line for line, _ in found}, (asar.errors, found)
 
 
+def test_a_line_that_was_read_before_is_read_by_the_rules_of_now() -> None:
+    found = expand("""norom
+org $000000
+macro body(x)
+nop
+db <x>
+incsrc "inc.asm"
+endmacro
+%body(1)
+arch spc700
+%body(2)
+arch 65816
+%body(3)
+nop
+arch spc700 : nop
+nop
+incsrc "inc.asm"
+arch 65816
+incsrc "plain.asm"
+macro outer()
+incsrc "plain.asm"
+endmacro
+%outer()
+""", inc__asm="nop\nnop", plain__asm="nop\ndb 7\ndb 8")
+    assert not found.problems
+    assert b"".join(part or b"?" for part in found.data()).hex() == (
+        "ea01eaea" "00020000" "ea03eaea" "ea" "00" "00" "0000" "ea0708" "ea0708")
+
+
 def test_a_branch_before_any_org() -> None:
     """Asar takes $008000 for it, but not for its distance."""
     text = "BRA Here\nHere: nop\n"
