@@ -8,7 +8,8 @@ None, or the result came from the disk, and these are the files that are other o
 root then, so that it can follow edits. ``("store", path)`` keeps the result on disk.
 
 What takes long is done in slices: the answer to "expand" is ``(paths,)`` then, the files read since the last time, to
-"warm" it is False, and the request is to be made again; anything else may be asked before. ``("drop", path)`` gives up.
+"warm" it is False and to "store" None, and the request is to be made again; anything else may be asked before.
+``("drop", path)`` gives up.
 Who has nothing yet (``number`` 0) is now and then given what is sure so far (`asm.early`): ``(paths, sections,
 digests)``.
 All that is kept here can be had again from the caller and the disk: the process may be killed at any moment.
@@ -28,7 +29,7 @@ from typing import Any
 
 from nayru_lsp import asm
 from nayru_lsp.asm.expanded import FILE, Packed, digest
-from nayru_lsp.asm.expansion import Cancelled
+from nayru_lsp.asm.expansion import Cancelled, Expansion
 from nayru_lsp.asm.live import Live
 from nayru_lsp.asm.mapping import without_header
 from nayru_lsp.asm.packing import Packer, pack
@@ -38,8 +39,8 @@ from nayru_lsp.files import FILE_LIMIT, Fence, Refused, decode
 from nayru_lsp.slices import Sliced
 
 HELD_LINES = 1_500_000          # executed lines of all roots kept at hand; some 1 KB each at most
-FIRST, MORE = 0.25, 1.5         # seconds of an execution until what is sure so far is told, and times that until again
-SLICE = 0.1                     # seconds that others wait at most, but where bytes are evaluated or packed
+FIRST, MORE = 0.2, 1.5          # seconds of an execution until what is sure so far is told, and times that until again
+SLICE = 0.1                     # seconds that others wait at most, but where what is told is packed
 
 
 class _Held:
@@ -59,8 +60,7 @@ class _Held:
         self.told = 0                           # number of the last result that was told
         self.shown: frozenset[str] = frozenset()    # the files whose lines were
         self.stored: Packed | None = None       # all sections, as they came from the disk
-        self.spent = 0.0                        # seconds that it has been executed for
-        self.tell_at = FIRST                    # and when what is sure so far is to be told
+        self.tell_at = FIRST                    # seconds of its execution after which what is sure so far is told
 
 
 class Service:
@@ -73,6 +73,7 @@ class Service:
         self._overlay: dict[str, bytes] = {}
         self._held: OrderedDict[str, _Held] = OrderedDict()
         self._begun: dict[str, tuple[_Held, Sliced[None]]] = {}     # not yet at their end
+        self._storing: dict[str, Sliced[bool]] = {}
         self._count = 0
 
     def handle(self, request: Any) -> Any:
@@ -96,6 +97,7 @@ class Service:
         self._fence = fence
         self._roots = {root.path: root for root in roots}
         for path in [path for path, held in self._held.items() if other or self._roots.get(path) != held.root]:
+            self._stop_storing(path)
             del self._held[path]
         for path in [path for path, (held, _) in self._begun.items() if other or self._roots.get(path) != held.root]:
             self.drop(path)
@@ -133,9 +135,9 @@ class Service:
             sections = {name: held.stored[name] for name in names}
             return held.number, sections, held.digests, number != held.number, self._moved(held)
         if not self._go_on(path):
-            held = self._begun[path][0]
+            held, work = self._begun[path]
             reading, held.reading = held.reading, []
-            early = self._early(held, paths) if number == 0 else None
+            early = self._early(held, work.spent, paths) if number == 0 else None
             return (reading,) if early is None else (reading, early, dict(held.digests))
         held = self._held[path]
         assert held.packer is not None and held.live is not None
@@ -150,11 +152,11 @@ class Service:
         return held.number, sections, dict(held.digests), not known, None
 
     @staticmethod
-    def _early(held: _Held, paths: Collection[str]) -> Packed | None:
+    def _early(held: _Held, spent: float, paths: Collection[str]) -> Packed | None:
         """What is sure so far, where it is time to tell it."""
-        if held.live is None or held.number or held.spent < held.tell_at:
+        if held.live is None or held.number or spent < held.tell_at:
             return None
-        held.tell_at = held.spent * MORE
+        held.tell_at = spent * MORE
         found = held.live.so_far(paths)
         return None if found is None else pack(found, dict(held.root.defines), paths)
 
@@ -174,6 +176,7 @@ class Service:
                 if held is not None and held.live is not None and not self._moved(held):
                     self._held.move_to_end(path)
                     return True
+                self._stop_storing(path)
                 held = self._held.pop(path, None) or _Held(self._roots[path])
                 self._begun[path] = held, Sliced(partial(self._execute, held, self._changed(held)))
             held, work = self._begun[path]
@@ -187,6 +190,7 @@ class Service:
             self._held[path] = held
             while len(self._held) > 1 and sum(
                     one.live.expansion.lines for one in self._held.values() if one.live is not None) > HELD_LINES:
+                self._stop_storing(next(iter(self._held)))
                 self._held.popitem(last=False)
 
     def _changed(self, held: _Held) -> set[str]:
@@ -220,21 +224,35 @@ class Service:
     def _tick(self, held: _Held) -> None:
         begun = self._begun.get(held.root.path)
         if begun is not None:
-            held.spent = begun[1].pause()
-            if held.spent > self._seconds:
+            begun[1].pause()
+            if begun[1].spent > self._seconds:
                 raise Cancelled
 
     # --- on disk -----------------------------------------------------------------------------------------------------
 
-    def store(self, path: str) -> bool:
-        """Keep what is found on disk, unless it is there or rests on a text that only an editor has."""
-        held = self._held.get(path)
-        if held is None or held.live is None or self._moved(held):
-            return False
-        if any(self._overlay.get(one, self._disk(one)) != self._disk(one) for one in held.contents):
-            return False
-        value = pack(held.live.expansion, dict(held.root.defines)), held.digests, held.contents
-        return self._cache.store(_key(held.root), value)
+    def store(self, path: str) -> bool | None:
+        """Keep what is found on disk, unless it is there or rests on a text that only an editor has. None: not yet at
+        its end."""
+        if path not in self._storing:
+            held = self._held.get(path)
+            if held is None or held.live is None or self._moved(held):
+                return False
+            if any(self._overlay.get(one, self._disk(one)) != self._disk(one) for one in held.contents):
+                return False
+            self._storing[path] = Sliced(partial(self._keep, held, held.live.expansion))
+        if not self._storing[path].go_on(self._slice):
+            return None
+        return self._storing.pop(path).result()
+
+    def _keep(self, held: _Held, expansion: Expansion) -> bool:
+        tick = self._storing[held.root.path].pause
+        sections = pack(expansion, dict(held.root.defines), None, tick)
+        return self._cache.store(_key(held.root), (sections, held.digests, held.contents))
+
+    def _stop_storing(self, path: str) -> None:
+        work = self._storing.pop(path, None)
+        if work is not None:
+            work.drop()
 
     def _stored(self, root: Root) -> _Held | None:
         """What the disk has of a root; its ``paths`` are the files that are not as they were then."""

@@ -240,7 +240,10 @@ class Expansions:
             return
         for root in list(self._to_store):
             with contextlib.suppress(WorkerError, _NewChild):
-                if await self._send(("store", root)):
+                while (done := await self._send(("store", root))) is None:
+                    if self._running is not None and not self._running.done():
+                        return          # and at its end it comes here again
+                if done:
                     self._to_store.discard(root)
 
     async def _expand(self, root: Root) -> None:

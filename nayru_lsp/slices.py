@@ -26,6 +26,7 @@ class Sliced(Generic[T]):
         self._thread: threading.Thread | None = None
         self._mine, self._owners = threading.Semaphore(0), threading.Semaphore(0)   # whose turn it is
         self._until = 0.0
+        self.spent = 0.0        # seconds of processor time that it has had
         self._dropped = self._ended = False
         self._result: list[T] = []
         self._error: BaseException | None = None
@@ -59,15 +60,14 @@ class Sliced(Generic[T]):
 
     # --- the computation's side --------------------------------------------------------------------------------------
 
-    def pause(self) -> float:
-        """Give way where the time is up. The seconds of processor time that it has had so far: what else the machine
-        does is not its fault."""
+    def pause(self) -> None:
+        """Give way where the time is up."""
+        self.spent = time.thread_time()         # what else the machine does is not its fault
         if time.monotonic() >= self._until:
             self._owners.release()
             self._mine.acquire()
             if self._dropped:
                 raise Dropped
-        return time.thread_time()
 
     def _run(self) -> None:
         try:

@@ -256,3 +256,24 @@ def test_what_is_sure_is_told_while_it_is_executed(folder: Path, monkeypatch: py
     while len(answer := service.expand(path, 0, [path])) < 5:
         pass
     assert end_of(*answer[1:3]) == 0x808002
+
+
+def test_storing_gives_way(folder: Path, tmp_path: Path) -> None:
+    path = f"{folder.as_posix()}/main.asm"
+    service = Service(60.0, str(tmp_path / "cache"), 0.0)
+    service.open((Root(path),), Fence((folder.as_posix(),)))
+    go_on(service, path)
+    assert service.store(path) is None and going_on()
+    # A key comes: what would have been stored is not what holds now.
+    service.edit(path, MAIN.replace("Main:", "Main:\n    NOP"))
+    assert end_of(*go_on(service, path)[1:3]) == 0x808007
+    assert not going_on() and not list((tmp_path / "cache").glob("*.bin"))
+    service.edit(path, None)
+    go_on(service, path)
+    assert service.store(path) is None
+    while service.store(path) is None:
+        pass
+    service = Service(60.0, str(tmp_path / "cache"))
+    service.open((Root(path),), Fence((folder.as_posix(),)))
+    _, sections, digests, _, moved = go_on(service, path)
+    assert moved == () and end_of(sections, digests) == 0x808006

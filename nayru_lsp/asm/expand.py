@@ -52,7 +52,7 @@ __all__ = ["Cancelled", "Expansion", "Limits", "Machine", "Made", "Read", "Write
 
 MAX_PASSES = 4
 
-TICK = 4_096            # lines between two calls of ``tick``
+TICK = 1_024            # lines between two calls of ``tick``
 
 _ESCAPED = re.compile("[\udc80-\udcff]")       # bytes that are no UTF-8
 

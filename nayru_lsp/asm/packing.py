@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import marshal
 from array import array
-from collections.abc import Collection, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from hashlib import blake2b
 from itertools import accumulate, chain, pairwise
 from operator import sub
@@ -35,15 +35,21 @@ _FILE = 0xFFFF << 24
 HARMLESS = frozenset({"Elabel_not_found", "Erelative_branch_out_of_bounds", "Eassertion_failed"})
 
 
-def pack(expansion: Expansion, given: Mapping[str, str] | None = None, paths: Collection[str] | None = None) -> Packed:
+def pack(expansion: Expansion, given: Mapping[str, str] | None = None, paths: Collection[str] | None = None,
+         tick: Callable[[], object] = bool) -> Packed:
     """All sections. ``given``: the defines that the root was started with; ``paths``: the files whose lines are
-    wanted, None for all."""
+    wanted, None for all; ``tick`` is called between two files."""
     calls = _Calls(expansion)
-    labels = {f"{LABELS}{file}": _labels(expansion, names, calls) for file, names in calls.by_file().items()}
-    lines = {FILE + path: _file(expansion, number, _pieces(expansion, number))
-             for number, path in enumerate(expansion.files) if paths is None or path in paths}
-    return {"head": _head(expansion), **labels, "calls": calls.packed(), "defines": _defines(expansion, given or {}),
-            **lines}
+    sections: dict[str, Any] = {"head": _head(expansion)}
+    for file, names in calls.by_file().items():
+        sections[f"{LABELS}{file}"] = _labels(expansion, names, calls)
+        tick()
+    sections["calls"], sections["defines"] = calls.packed(), _defines(expansion, given or {})
+    for number, path in enumerate(expansion.files):
+        if paths is None or path in paths:
+            tick()
+            sections[FILE + path] = _file(expansion, number, _pieces(expansion, number))
+    return sections
 
 
 class Packer:

@@ -23,6 +23,7 @@ from nayru_lsp.asm.state import BARE, TOP, Drop, Scope
 if TYPE_CHECKING:
     from nayru_lsp.asm.expand import Machine
 
+TICK = 2_048            # writes between two calls of ``tick``
 STANDS = "@"        # among the names that a part reads: where it stands
 
 
@@ -105,7 +106,11 @@ def _evaluate(machine: Machine, out: Expansion, part: Part, start: int, stop: in
     next_mode = _mode(machine, out, start)
     change = modes[next_mode][0] if next_mode < len(modes) else stop
     mapped: set[int] = set()
+    tick_at = start if machine.tick is not None else stop
     for number in range(start, stop):
+        if number >= tick_at and machine.tick is not None:
+            machine.tick()
+            tick_at += TICK
         while change <= number:
             _, machine.mode, machine.sa1_banks = modes[next_mode]
             next_mode += 1
