@@ -319,10 +319,11 @@ class Expansions:
         else:
             self._stored.add(root.path)
         named = root in self._named()
+        executed = {path: text for path, text in texts.items() if path not in (moved or ())}
         if known is None or whole:
-            expanded = Expanded(sections, texts, named=named, digests=digests)
+            expanded = Expanded(sections, executed, named=named, digests=digests)
         else:
-            expanded = known.followed(sections, texts.keys(), texts, digests, named=named)
+            expanded = known.followed(sections, texts.keys(), executed, digests, named=named)
         changed = {*(moved or ()), *await self._overtaken(expanded, project, texts)}
         self._done[root.path] = root, number, self._child
         session.set_expanded(root.path, expanded.with_moved(changed) if changed else expanded)

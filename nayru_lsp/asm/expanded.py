@@ -1,14 +1,15 @@
 """What an expansion found, read from the columns that another process made of it (`packing`).
 
 Promises: it costs nothing until somebody asks, and then a look-up. Rows count from 0 as Asar counts lines: what is said
-of a row holds for the very text that was executed, so ask `Expanded.is_text` first.
+of a row holds for the very text that was executed, so ask `Expanded.is_text` first, or for its row there
+(`Expanded.executed_row`), which is known above and below an edit.
 """
 
 from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from enum import Enum
 from functools import cached_property
 from hashlib import blake2b
@@ -139,6 +140,7 @@ class _Tables:
         self.macros: list[tuple[int, int, int, str]] = head["macros"]
         self.digests = digests
         self.checked: dict[str, tuple[SourceText, bool]] = {} if before is None else before.checked
+        self.same: dict[str, tuple[SourceText, SourceText, int, int]] = {}      # as `common_lines` found it
 
         def still(name: str) -> bool:
             return before is not None and sections[name] is before.sections.get(name)
@@ -169,7 +171,7 @@ def _column(kind: str, data: bytes) -> memoryview[int]:
 
 
 class Expanded:
-    """What executing a root found. ``texts``: those that were handed over, besides which it knows only digests.
+    """What executing a root found. ``texts``: of those that were executed; of the others it knows only digests.
     ``named``: somebody said that it is a root; else it may be a part of something, and what it lacks be elsewhere.
 
     Immutable; `with_moved` names files that have another text by now: the whole is `stale` then, though what is said of
@@ -246,6 +248,40 @@ class Expanded:
         if checked is None or checked[0] is not text:
             checked = tables.checked[path] = (text, digest(str(text)) == known)
         return checked[1]
+
+    def executed_row(self, path: str, text: SourceText, row: int) -> int | None:
+        """The row of the text that was executed that ``row`` of ``text`` is; None where it is in what was edited since,
+        or nobody knows. What is said of it was so before the edit, see `stale`."""
+        known = self._lines_left(path, text)
+        if known is None:
+            return None
+        before, _, above, below = known
+        if row < above:
+            return row
+        return row - text.line_count + before.line_count if row >= text.line_count - below else None
+
+    def row_now(self, path: str, text: SourceText, row: int) -> int | None:
+        """The other way round."""
+        known = self._lines_left(path, text)
+        if known is None:
+            return None
+        before, _, above, below = known
+        if row < above:
+            return row
+        return row - before.line_count + text.line_count if row >= before.line_count - below else None
+
+    def _lines_left(self, path: str, text: SourceText) -> tuple[SourceText, SourceText, int, int] | None:
+        """(text executed, ``text``, lines that they begin with both, lines that they end with both)."""
+        tables = self._tables
+        if self.is_text(path, text):
+            return text, text, text.line_count, 0
+        before = self._texts.get(path)
+        if before is None or not tables.digests.get(path) or path not in tables.number:
+            return None
+        known = tables.same.get(path)
+        if known is None or known[0] is not before or known[1] is not text:
+            known = tables.same[path] = before, text, *common_lines(before, text)
+        return known
 
     # --- labels ------------------------------------------------------------------------------------------------------
 
@@ -423,6 +459,41 @@ class Expanded:
             rest = "" if not more else f" (and at {more:,} more call{'s' if more > 1 else ''})"
             yield Found(*way[0], found.code, found.severity, f"in {said} ({where}): {message}{rest}", None, (
                 (found.path, found.row, message), *[(*place, "through this call") for place in reversed(way[1:])]))
+
+
+def common_lines(one: SourceText, other: SourceText) -> tuple[int, int]:
+    """How many lines two texts have in common at their start, and how many at their end. Versions of a text share their
+    blocks, so that only those around the edits are looked into."""
+    mine, theirs = one.blocks, other.blocks
+    most = min(len(mine), len(theirs))
+    first = last = start = end = 0
+    while first < most and mine[first].text == theirs[first].text:
+        start += len(mine[first].text)
+        first += 1
+    while last < most - first and mine[-1 - last].text == theirs[-1 - last].text:
+        last += 1
+        end += len(mine[-last].text)
+    length = min(one.length, other.length)
+    start = _same(length - end, start, lambda at, size: one.slice(at, at + size) == other.slice(at, at + size))
+    above = one.line_of(start)
+    start = one.line_start(above)       # of a new line, the indentation may be that of the next
+    end = _same(length - start, end, lambda at, size: (
+        one.slice(one.length - at - size, one.length - at) == other.slice(other.length - at - size, other.length - at)))
+    borders = [(text, text.line_of(text.length - end)) for text in (one, other)]
+    whole = all(text.line_start(row) == text.length - end for text, row in borders)     # it begins there in both
+    return above, one.line_count - borders[0][1] - (not whole)
+
+
+def _same(most: int, at: int, equal: Callable[[int, int], bool]) -> int:
+    """How far, at most ``most``, it is all equal: behind ``at``, where some is already."""
+    step = 4_096
+    while at < most and step:
+        size = min(step, most - at)
+        if equal(at, size):
+            at += size
+        else:
+            step = size // 2
+    return at
 
 
 def placed(found: Found, text: SourceText, others: Mapping[str, SourceText] | None = None) -> Problem:

@@ -284,7 +284,7 @@ def resolve(snapshot: Snapshot, item: types.CompletionItem) -> types.CompletionI
         path = str(data.get("from", ""))
         expanded = snapshot.expanded_of(path)
         made = expanded.label(str(data["made"])) if expanded is not None else None
-        text = made_text(path, expanded, made) if expanded is not None and made is not None else ""
+        text = made_text(snapshot, path, expanded, made) if expanded is not None and made is not None else ""
     elif "fact" in data:
         text = "\n\n".join(map(fact_text, snapshot.facts.named(str(data["fact"]))))
     elif "mnemonic" in data and (mnemonic := MNEMONICS.get(str(data["mnemonic"]))) is not None:

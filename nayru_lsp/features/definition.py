@@ -45,9 +45,10 @@ def _made(snapshot: Snapshot, file: ParsedFile, offset: int) -> list[types.Locat
 def _line(snapshot: Snapshot, expanded: Expanded, path: str, row: int) -> types.Location | None:
     """The first word of a line; None where it is another text by now."""
     owner = snapshot.project.files.get(path)
-    if owner is None or not expanded.is_text(path, owner.text):
+    now = expanded.row_now(path, owner.text, row) if owner is not None else None
+    if owner is None or now is None:
         return None
-    line, start = owner.text.line(row), owner.text.line_start(row)
+    line, start = owner.text.line(now), owner.text.line_start(now)
     word = Span(start + len(line) - len(line.lstrip()), start + len(line) - len(line.lstrip()) + len(
         (line.split() or [""])[0]))
     return types.Location(uri=to_uri(path), range=to_range(owner.text, word, snapshot.encoding))

@@ -66,7 +66,7 @@ def hover(snapshot: Snapshot, file: ParsedFile, offset: int) -> types.Hover | No
         if name.name.startswith("!"):
             parts += _define(snapshot, file, offset, name.name[1:])
         elif (made := made_at(snapshot, file, offset)) is not None:
-            parts.append(made_text(file.path, *made, known=symbols))
+            parts.append(made_text(snapshot, file.path, *made, known=symbols))
             expanded, label = made
             if label.value is not None and not expanded.is_number(label):
                 parts += filed(snapshot, file.path, label.value, [label.name])
@@ -194,7 +194,8 @@ def _late(expanded: Expanded) -> str:
     return " (before the last change)" if expanded.moved else " (so far)" if expanded.early else ""
 
 
-def made_text(from_path: str, expanded: Expanded, made: Made, known: tuple[Symbol, ...] = ()) -> str:
+def made_text(snapshot: Snapshot, from_path: str, expanded: Expanded, made: Made,
+              known: tuple[Symbol, ...] = ()) -> str:
     """A label as an execution made it: its value and, where the index does not know it, where it comes from."""
     lines = []
     if not known:
@@ -208,14 +209,17 @@ def made_text(from_path: str, expanded: Expanded, made: Made, known: tuple[Symbo
         lines.append(f"{number_text(made.value)}{late}")
     if made.calls or not known:
         macro = expanded.macro_at(made.path, made.row)
-        where = f"{_place(from_path, made.path, made.row)}" + (f", in macro {macro}" if macro else "")
+        where = _place(snapshot, from_path, expanded, made.path, made.row) + (f", in macro {macro}" if macro else "")
         if made.calls:
-            where += f"; called from {_place(from_path, *made.calls[0])}"
+            where += f"; called from {_place(snapshot, from_path, expanded, *made.calls[0])}"
         lines.append(f"*made in {where}*")
     return "\n\n".join(lines)
 
 
-def _place(from_path: str, path: str, row: int) -> str:
+def _place(snapshot: Snapshot, from_path: str, expanded: Expanded, path: str, row: int) -> str:
+    owner = snapshot.project.files.get(path) if path in expanded.moved else None
+    now = expanded.row_now(path, owner.text, row) if owner is not None else None
+    row = row if now is None else now
     return f"line {row + 1}" if path == from_path else f"{path.rpartition('/')[2]}, line {row + 1}"
 
 
@@ -314,7 +318,7 @@ def _address(snapshot: Snapshot, file: ParsedFile, address: int) -> list[str]:
         names = [made.name for made in labels]
         known = snapshot.project.definitions(names[0])[:1]
         parts = [symbol_text(snapshot, file.path, symbol) for symbol in known]
-        parts.append(made_text(file.path, expanded, labels[0], known=known))
+        parts.append(made_text(snapshot, file.path, expanded, labels[0], known=known))
         if names[1:]:
             parts.append(f"also {listed(names[1:])}")
     return [part for part in (*parts, *filed(snapshot, file.path, address, names)) if part]

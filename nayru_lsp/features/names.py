@@ -109,20 +109,23 @@ def _made_in_namespace(project: Project, expanded: Expanded, symbols: tuple[Symb
     """The label that was made where the index has the only definition: in a namespace that was begun in another file
     it has a longer name."""
     owner = project.files.get(symbols[0].path) if len(symbols) == 1 else None
-    if owner is None or not expanded.is_text(owner.path, owner.text):
+    if owner is None:
         return None
     symbol = symbols[0]
-    row = owner.text.line_of(owner.line_at(symbol.name_span.start)[0])
+    row = expanded.executed_row(owner.path, owner.text, owner.text.line_of(owner.line_at(symbol.name_span.start)[0]))
+    if row is None:
+        return None
     found = [made for made in expanded.places(owner.path, row) if made.name.endswith(f"_{symbol.name}")]
     return found[0] if len(found) == 1 else None
 
 
 def executed_at(snapshot: Snapshot, file: ParsedFile, offset: int) -> tuple[Expanded, int] | None:
-    """(the execution, the row in it) of the line at ``offset``; None where it was another text that was executed."""
+    """(the execution, the row in it) of the line at ``offset``; None where it is another line than was executed."""
     expanded = snapshot.expanded_of(file.path)
-    if expanded is None or not expanded.is_text(file.path, file.text):
+    if expanded is None:
         return None
-    return expanded, file.text.line_of(file.line_at(offset)[0])
+    row = expanded.executed_row(file.path, file.text, file.text.line_of(file.line_at(offset)[0]))
+    return None if row is None else (expanded, row)
 
 
 def define_at(expanded: Expanded, path: str, row: int, name: str) -> tuple[str, str] | None:

@@ -9,11 +9,15 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from nayru_lsp.asm.expand import run
-from nayru_lsp.asm.expanded import BYTES, UNKNOWN, Expanded, Found, digest, placed
+from nayru_lsp.asm.expanded import BYTES, UNKNOWN, Expanded, Found, common_lines, digest, placed
 from nayru_lsp.asm.packing import pack
 from nayru_lsp.asm.project import Root
-from nayru_lsp.asm.text import SourceText
+from nayru_lsp.asm.text import SourceText, Span
 from nayru_lsp.work import _load_plain
 from tests.kit import read_fixture
 
@@ -192,6 +196,53 @@ def test_which_text() -> None:
     assert again.is_text(path, text) and not again.stale
     # Asar ends no line at a lone CR: its rows are not ours.
     assert digest("a\rb\n") == b"" and digest("a\r\nb\n") != b""
+
+
+texts = st.lists(st.sampled_from(["a", "b", "\n", "\n", "\r\n", "\r", "ab\n"]), max_size=14).map("".join)
+
+
+@given(texts, st.lists(st.tuples(st.integers(0, 20), st.integers(0, 3), texts), max_size=2), texts)
+def test_lines_around_an_edit(before: str, edits: list[tuple[int, int, str]], other: str) -> None:
+    one = SourceText.of(before)
+    two = SourceText.of(other)
+    edited = one
+    for at, size, text in edits:
+        edited = edited.replace(Span(at, at + size), text)
+    for now in (edited, two):
+        above, below = common_lines(one, now)
+        lines = [[text.line(row) for row in range(text.line_count)] for text in (one, now)]
+        assert lines[0][:above] == lines[1][:above]
+        assert not below or lines[0][-below:] == lines[1][-below:]
+        assert above + below <= min(map(len, lines))
+
+
+def test_rows_around_an_edit() -> None:
+    path, before = "/ws/main.asm", SourceText.of("org $8000\nA:\n nop\n rts\nB:\n")
+    found = Expanded(pack(run(Root(path), lambda _: str(before).encode())), {path: before},
+                     digests={path: digest(str(before))})
+    now = before.replace(Span(before.line_start(2), before.line_start(3)), " inx\n iny\n")
+    assert [found.executed_row(path, before, row) for row in range(6)] == list(range(6))
+    found = found.with_moved([path])
+    assert [found.executed_row(path, now, row) for row in range(7)] == [0, 1, None, None, 3, 4, 5]
+    assert [found.row_now(path, now, row) for row in range(6)] == [0, 1, None, 4, 5, 6]
+    assert found.executed_row(path, SourceText.of("x"), 0) is None
+    # Of a text that was never handed over nobody knows what is new in it.
+    unseen = Expanded(pack(run(Root(path), lambda _: str(before).encode())), digests={path: digest(str(before))})
+    assert unseen.executed_row(path, before, 1) == 1 and unseen.executed_row(path, now, 1) is None
+    assert found.executed_row("/ws/other.asm", now, 0) is None
+
+
+@pytest.mark.parametrize("edits", [[60_000], [3, 128_990]])
+def test_an_edit_in_a_long_file_costs_next_to_nothing(edits: list[int]) -> None:
+    before = SourceText.of("".join(f"    LDA ${row & 0xFFFF:04X},x ; a comment\n" for row in range(129_000)))
+    now = before
+    for row in edits:
+        now = now.replace(Span(now.line_start(row), now.line_start(row)), "    NOP\n")
+    begun = time.process_time()
+    above, below = common_lines(before, now)
+    spent = time.process_time() - begun
+    assert (above, below) == (edits[0], 129_001 - edits[0] if len(edits) == 1 else 129_001 - edits[1] + 1)
+    assert spent < 0.05, spent      # 0.5 ms; joining the text alone would be more
 
 
 def test_half_a_million_lines(record_property: Any) -> None:

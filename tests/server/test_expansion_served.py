@@ -113,8 +113,10 @@ async def test_a_label_made_by_a_macro(editor: Editor) -> None:
 async def test_rows_of_another_text_are_never_shown(vscode: Editor) -> None:
     await opened(vscode)
     await hovered(vscode, 5, 5, "20 01 80")
-    vscode.change("main.asm", 2, ((0, 0, 0, 0), "\n\n"))
-    assert "this line" not in await hover(vscode, "main.asm", 7, 5)     # at once: nothing, instead of another row's
+    vscode.change("main.asm", 2, ((5, 0, 5, 0), "    NOP\n    NOP\n"))
+    assert "this line" not in await hover(vscode, "main.asm", 5, 5)     # at once: nothing of what is new,
+    late = "`: `20 01 80` (before the last change)"         # and what was there before as such, wherever it is now
+    assert f"this line: `$80:8002{late}" in await hover(vscode, "main.asm", 7, 5)
     assert "before the last change" in await hover(vscode, "main.asm", 7, 10)
     await vscode.diagnostics("main.asm", 2)
     await hovered(vscode, 7, 5, "20 01 80")
@@ -394,12 +396,15 @@ async def test_files_that_changed_between_two_starts(vscode: Editor) -> None:
     assert "`$80:8000`: `A9 05` (before the last change)" in text
     assert "here: `5` (before the last change)" in await hover(vscode, "main.asm", 5, 11)
     await vscode.diagnostics("main.asm", 1)
-    # A key does not take it away; what is told of a line that another text has is nothing.
+    # A key does not take it away, but from the lines that it is in.
     vscode.change("main.asm", 2, ((9, 0, 9, 0), "    NOP\n"))
     assert "(before the last change)" in await hover(vscode, "main.asm", 4, 2)
-    assert "this line" not in await hover(vscode, "main.asm", 5, 5)
-    await vscode.diagnostics("main.asm", 2)
-    await hovered(vscode, 5, 5, "this line: `$80:8000`: `A9 06`")
-    assert "(before the last change)" not in await hover(vscode, "main.asm", 5, 5)
+    assert "`A9 05` (before the last change)" in await hover(vscode, "main.asm", 5, 5)
+    assert "this line" not in await hover(vscode, "main.asm", 9, 5)
+    vscode.change("main.asm", 3, ((0, 0, 0, 0), "\n"))
+    assert "this line" not in await hover(vscode, "main.asm", 6, 5), "it is between two edits"
+    await vscode.diagnostics("main.asm", 3)
+    await hovered(vscode, 6, 5, "this line: `$80:8000`: `A9 06`")
+    assert "(before the last change)" not in await hover(vscode, "main.asm", 6, 5)
     assert not any(one.params.diagnostics for one in vscode.inbox
                    if one.method == types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)
