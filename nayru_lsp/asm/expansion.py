@@ -63,7 +63,7 @@ class Part:
     """Writes in a row and their bytes. The numbers in ``unmapped``, ``wrong`` and ``reasons`` count from its first
     write, those in ``judged`` from its first assertion: (number, code, message)."""
 
-    __slots__ = ("data", "files", "judged", "readers", "reads", "reasons", "unmapped", "wrong")
+    __slots__ = ("data", "files", "judged", "readers", "reads", "reasons", "unmapped", "was", "wrong")
 
     def __init__(self) -> None:
         self.data: list[bytes | None] = []
@@ -74,6 +74,8 @@ class Part:
         self.reads: tuple[str, ...] = ()
         self.readers: dict[str, list[int]] | None = None     # name -> numbers of writes, once that was of use
         self.files: frozenset[int] = frozenset()    # in which its lines stand
+        # The part that this was, how many bytes further on it lies, and the numbers of what was evaluated anew
+        self.was: tuple[Part, int, set[int]] | None = None
 
 
 WRITES, JUDGED = 0, 4       # in ``Border.at``

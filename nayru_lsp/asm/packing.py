@@ -11,7 +11,9 @@ out.
 from __future__ import annotations
 
 import marshal
+import sys
 from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from hashlib import blake2b
 from itertools import accumulate, chain, pairwise
@@ -258,9 +260,60 @@ class _Piece:
         new = _Piece.__new__(_Piece)
         for name in _Piece.__slots__:
             setattr(new, name, getattr(self, name))
-        new.rows = array("I", [row + by for row in self.rows])
+        if by:
+            new.rows = array("I", [row + by for row in self.rows])
         new.places = places
         return new
+
+    def became(self, part: Part, by: int, places: array[int], lengths: Sequence[int], low: int) -> _Piece | None:
+        """The same lines, ``by`` rows further down, as ``part`` has them now; None where that is no simple matter.
+        ``lengths``: of what it wrote."""
+        assert part.was is not None
+        before, slid, anew = part.was
+        new = self.moved(by, places)
+        new.part = part
+        if slid:
+            new.at = array("q", [at + slid if at >= 0 else at for at in self.at])
+        made = bytearray(self.data)
+        for number in anew:
+            now, then = part.data[number], before.data[number]
+            place = places[number]
+            if now == then or place & _FILE != low:
+                continue
+            if now is None or then is None:
+                return None
+            line = bisect_left(new.rows, place & ROW)
+            size, begin, end = new.sizes[line], new.ends[line - 1] if line else 0, new.ends[line]
+            if end - begin != min(size, BYTES):
+                continue        # written more than once, or something beside it is not known
+            first = last = number       # of the statements on its line
+            while first and places[first - 1] == place:
+                first -= 1
+            while last + 1 < len(places) and places[last + 1] == place:
+                last += 1
+            if sum(lengths[first:last + 1]) != size:
+                return None
+            at = begin + sum(lengths[first:number])
+            if at < end:
+                made[at:min(at + len(now), end)] = now[:end - at]
+        new.data = bytes(made)
+        return new
+
+
+def _rows_down(before: array[int], now: array[int], low: int, alone: bool) -> int | None:
+    """How many rows further down all that stands in one file is; None where not all is alike. ``alone``: nothing of
+    another file is among them."""
+    if before == now:
+        return 0
+    if len(before) != len(now):
+        return None
+    if alone:       # as two long numbers, which is much faster
+        by = now[0] - before[0]
+        old, new, ones = [int.from_bytes(one, sys.byteorder)
+                          for one in (before.tobytes(), now.tobytes(), array("Q", [1]).tobytes() * len(now))]
+        return by if new - old == by * ones else None
+    by = next((one - then for one, then in zip(now, before, strict=True) if one & _FILE == low), 0)
+    return by if now == array("Q", [one + by if one & _FILE == low else one for one in before]) else None
 
 
 def _pieces(expansion: Expansion, file: int, before: Sequence[_Piece] = ()) -> list[_Piece]:
@@ -271,15 +324,18 @@ def _pieces(expansion: Expansion, file: int, before: Sequence[_Piece] = ()) -> l
     for start, part in expansion.parts():
         if file not in part.files:
             continue
-        places = expansion._place[start:start + len(part.data)]
-        piece = known.get(part)
-        if piece is not None and piece.places != places:
+        end = start + len(part.data)
+        places = expansion._place[start:end]
+        piece = known.get(part if part.was is None or part in known else part.was[0])
+        if piece is not None and (piece.part is not part or piece.places != places):
             # Lines above were added: all of this file are as many further down, where no edit was in the part itself.
-            by = next((now - then for now, then in zip(places, piece.places, strict=True) if now & _FILE == low), 0)
-            if places == array("Q", [one + by if one & _FILE == low else one for one in piece.places]):
+            by = _rows_down(piece.places, places, low, len(part.files) == 1)
+            if by is None:
+                piece = None
+            elif piece.part is part:
                 piece = piece.moved(by, places)
             else:
-                piece = None
+                piece = piece.became(part, by, places, expansion._sizes[start:end], low)
         out.append(piece or _Piece(part, places, _unrolled(expansion, file, start, part)))
     return out
 

@@ -51,7 +51,7 @@ def evaluate(machine: Machine, out: Expansion) -> list[tuple[int, Part]]:
             if before is None or ALWAYS in before.reads or not _mapped_as_before(out, before, border.slid, *span):
                 _evaluate(machine, out, part, *span, done)
             else:
-                _patch(machine, out, part, before, changed, bool(border.slid), *span)
+                _patch(machine, out, part, before, changed, border.slid, *span)
             border.slid = 0
         parts.append((border.at[WRITES], part))
     for border, (_, part) in zip(borders, parts, strict=True):
@@ -222,7 +222,7 @@ def _mapped_as_before(out: Expansion, before: Part, slid: int, start: int, stop:
     return not before.unmapped and len({first >> 15, last >> 15, first - slid >> 15, last - slid >> 15}) == 1
 
 
-def _patch(machine: Machine, out: Expansion, part: Part, before: Part, changed: set[str], slid: bool, start: int,
+def _patch(machine: Machine, out: Expansion, part: Part, before: Part, changed: set[str], slid: int, start: int,
            stop: int) -> None:
     """What was evaluated before, and anew only what reads a label that changed or looks where it stands."""
     objects = out._objects
@@ -232,8 +232,9 @@ def _patch(machine: Machine, out: Expansion, part: Part, before: Part, changed: 
         for at, obj in enumerate(objects[start:stop]):
             _reads(before.readers, at, obj)
     readers = part.readers = before.readers
-    again = set(readers[ALWAYS] + readers[STANDS] * slid)
+    again = set(readers[ALWAYS] + readers[STANDS] * bool(slid))
     again.update(*[readers[name] for name in readers.keys() & changed])
+    part.was, before.was = (before, slid, again), None
     next_mode = _mode(machine, out, start)
     several = next_mode < len(out._modes) and out._modes[next_mode][0] < stop
     for at in sorted(again):

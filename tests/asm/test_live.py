@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from nayru_lsp.asm.expand import Expansion, Limits, run
 from nayru_lsp.asm.expanded import LABELS, Expanded
 from nayru_lsp.asm.expansion import Made
 from nayru_lsp.asm.live import Live
-from nayru_lsp.asm.packing import Packer, pack
+from nayru_lsp.asm.packing import Packer, _Piece, pack
 from nayru_lsp.asm.project import Root
 from nayru_lsp.asm.syntax import Dialect
 from tests.asm.executing import HEAD
@@ -195,6 +196,42 @@ def test_what_is_only_moved_is_not_executed(dialect: Dialect, line: str, monkeyp
         new = [segment for segment in machine.segments if segment.part > part]
         assert len(new) < len(machine.segments) / 5, "what lies behind the line was executed"
     assert before == (live.expansion.values["L0_150"], live.expansion.values["M0_150"], live.expansion.values["M1_150"])
+
+
+def test_what_is_moved_is_told_as_it_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nayru_lsp.asm.following.BORDER", 20)
+    kinds: Counter[bool] = Counter()
+    became = _Piece.became
+
+    def counted(piece: _Piece, *more: Any) -> _Piece | None:
+        new = became(piece, *more)
+        kinds[new is not None] += 1
+        return new
+
+    monkeypatch.setattr(_Piece, "became", counted)
+    awkward = ["    jmp {0} : dw {0},{1} : lda #1", "    dw " + ",".join(["1,{0}"] * 12),
+               "    dw {0} : %m({1}) : dw {1}", "    %m({0})", "    lda {0} : bra {1} : dw {1}", "{2}:  dw {2}", "    dl missing : dw {0}",
+               "    db 1,2", "    dl pc()", "    dw {1} : nop : nop", "    dw {0}-{1},{0} : db 7 : dw {0}"]
+    lines = [awkward[n * 7 % len(awkward)].format(f"L{n // 11 * 11 + 5}", f"L{(n // 11 * 11 + 16) % 440}", f"X{n}")
+             for n in range(440)]
+    for n in range(5, 440, 11):
+        lines[n] = f"L{n}: nop"
+    texts = {"/main.asm": 'lorom\nincsrc "m.asm"\norg $008000\n' + "\n".join(lines) + "\n",
+             "/m.asm": "macro m(x)\n    dw <x>\nendmacro\n"}
+    root = Root("/main.asm", Dialect.ASAR_1)
+    live = Live(root, lambda path: texts[path].encode() if path in texts else None)
+    packer = Packer(live)
+    reader = dict(packer.pack(list(texts), {}, False))
+    for number, line in enumerate(["    nop", "", "    nop : nop : dw L5", "%m(L27)", "missing:"]):
+        rows = texts["/main.asm"].split("\n")
+        rows.insert(20 + number, line)
+        texts["/main.asm"] = "\n".join(rows)
+        live.changed(["/main.asm"])
+        check(texts, live, root)
+        assert live.again == "a part"
+        reader |= packer.pack(list(texts), {}, True)
+        assert reader["file:/main.asm"] == pack(live.expansion)["file:/main.asm"]
+    assert kinds[True] > 30 and kinds[False] > 3
 
 
 def test_a_bank_that_is_too_full_takes_nothing_else_away(monkeypatch: pytest.MonkeyPatch) -> None:
