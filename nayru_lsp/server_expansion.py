@@ -39,6 +39,7 @@ NOTE_AFTER = 0.3        # an execution that takes longer is named in the status
 ROOTS = 4               # of one document
 KEPT = 8                # roots that reach no open document are forgotten when there are more
 TRIES = 2
+DEATHS = 3              # of an execution, at TRIES each, before the root is given up
 EARLY = 3               # parts of an answer that is none yet: the files read, what is sure so far, digests of the texts
 TOO_MUCH = {"TimeoutError": ("time", "seconds"), "MemoryError": ("memory", "memory_mb")}    # with the setting for it
 
@@ -71,6 +72,7 @@ class Expansions:
         self._done: dict[str, tuple[Root, int, int]] = {}   # path -> root as executed, number of the result, child
         self._failed: dict[str, int] = {}               # path of a root -> revision of the texts
         self._stopped: set[str] = set()                 # roots that are not tried again
+        self._ended: dict[str, int] = {}                # path of a root -> executions that ended their process
         self._last: list[str] = []                      # open documents, the one edited last at the end
         self._running: asyncio.Task[None] | None = None
         self._resting: asyncio.Task[None] | None = None     # what can wait
@@ -112,6 +114,7 @@ class Expansions:
         self._done.clear()
         self._failed.clear()
         self._stopped.clear()
+        self._ended.clear()
         for path in list(self._nayru.session.expanded):
             self._forget(path)
 
@@ -253,6 +256,7 @@ class Expansions:
         note = asyncio.get_running_loop().call_later(NOTE_AFTER, self._nayru.work_note, f"executing {name}")
         task = asyncio.get_running_loop().create_task(self._ask(root))
         revision, said = session.text_revision, "stopped"
+        ready = self._worker.ready if self._worker is not None else 0
         try:
             if first:
                 await self._look_at_image(root)
@@ -275,6 +279,15 @@ class Expansions:
                         f"Nayru: executing {root.path} takes more {what} than it may, so the labels that its macros "
                         f"make, its addresses and its errors stay unknown. Raise analysis.{setting} in your settings "
                         f"(now {getattr(self._config, setting):g}) to have them.")
+            if isinstance(error, WorkerDied | WorkerTimeout):
+                self._ended[root.path] = self._ended.get(root.path, 0) + 1
+                if self._ended[root.path] == DEATHS:
+                    if self._worker is not None and self._worker.ready > ready:
+                        self._stopped.add(root.path)    # starting is spaced out already
+                    self._nayru.tell(
+                        f"Nayru: the process that executes {root.path} ended again and again ({error}), so the labels "
+                        "that its macros make, its addresses and its errors stay as they are. Run `nayru.restart` to "
+                        "try again; the log says more.")
             log.warning("%s could not be executed: %s", name, error)
         finally:
             task.cancel()
@@ -310,6 +323,7 @@ class Expansions:
             except WorkerDied:
                 if not left:
                     raise
+        self._ended.pop(root.path, None)
         self._slow = time.monotonic() - begun > SLOW
         self._read.pop(root.path, None)
         number, sections, digests, whole, moved = answer
@@ -452,7 +466,9 @@ class Expansions:
                 for root in configured_roots(folder, session.config.projects[folder])}
 
     def _publish(self, root: str) -> None:
-        for path in self._nayru.session.problems.set_root(("expansion", root), self._problems(root)):
+        problems = self._problems(root)
+        touched = self._nayru.session.problems.set_root(("expansion", root), problems)
+        for path in touched | {other.path for one in problems for other in one.related}:
             self._nayru.publish(path)
 
 

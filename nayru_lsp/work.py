@@ -137,7 +137,7 @@ class Worker:
                 self._child.kill()
 
     async def close(self) -> None:
-        """End the child; calls that wait end with WorkerError; later calls start a new one."""
+        """End the child; calls that wait end with WorkerError; later calls start a new one, at once."""
         with self._condition:
             thread, jobs = self._thread, self._queue
             self._queue = []
@@ -179,6 +179,7 @@ class Worker:
     def _serve(self, before: threading.Thread | None) -> None:
         if before is not None:
             before.join()
+        self._failed_starts, self._retry_at = 0, 0.0
         me = threading.current_thread()
         while True:
             with self._condition:

@@ -4,6 +4,7 @@ fence, the switch."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Callable
@@ -118,6 +119,8 @@ async def test_rows_of_another_text_are_never_shown(vscode: Editor) -> None:
     late = "`: `20 01 80` (before the last change)"         # and what was there before as such, wherever it is now
     assert f"this line: `$80:8002{late}" in await hover(vscode, "main.asm", 7, 5)
     assert "before the last change" in await hover(vscode, "main.asm", 7, 10)
+    made = await vscode.client.text_document_definition_async(types.DefinitionParams(**vscode.at("main.asm", 7, 10)))
+    assert isinstance(made, list) and [one.range.start.line for one in made] == [3, 4]
     await vscode.diagnostics("main.asm", 2)
     await hovered(vscode, 7, 5, "20 01 80")
 
@@ -141,6 +144,35 @@ async def test_the_process_is_killed(vscode: Editor) -> None:
     await vscode.diagnostics("lib.asm", 2)
     await hovered(vscode, 6, 10, "$80:8003")
     assert not set(killed) & set(workers(vscode))
+
+
+async def test_a_root_that_ends_its_process_is_given_up(vscode: Editor) -> None:
+    if not Path("/proc").exists():
+        pytest.skip("needs /proc to find the process")
+    await opened(vscode, LOOP)
+
+    async def kill() -> None:
+        while True:
+            for pid in workers(vscode):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            await asyncio.sleep(0.05)
+
+    async def type_on() -> None:
+        for version in range(2, 1_000):
+            vscode.change("main.asm", version, ((7, 0, 7, 0), "    NOP\n"))
+            await vscode.diagnostics("main.asm", version)
+            await asyncio.sleep(0.5)
+
+    tasks = [asyncio.ensure_future(kill()), asyncio.ensure_future(type_on())]
+    told = await vscode.hear(types.WINDOW_SHOW_MESSAGE)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    assert "main.asm ended again and again" in told.message and "`nayru.restart`" in told.message
+    assert await vscode.client.workspace_execute_command_async(
+        types.ExecuteCommandParams(command="nayru.restart", arguments=[]))
+    await vscode.hear("nayru/status", lambda status: "executing main.asm" in str(status))
 
 
 async def test_a_file_outside_of_the_workspace_is_not_read(vscode: Editor, tmp_path: Path) -> None:
