@@ -52,7 +52,8 @@ class _Held:
         self.live: Live | None = None
         self.packer: Packer | None = None
         self.digests: dict[str, bytes] = {}
-        self.contents: dict[str, bytes] = {}    # digests of the very bytes, of binaries too
+        # Digests of the very bytes, of binaries too; None: not made yet, they are those in ``overlay``
+        self.contents: dict[str, bytes | None] = {}
         self.paths: set[str] = set()
         self.overlay: dict[str, bytes] = {}     # the texts of open documents when it was begun to execute it
         self.reading: list[str] = []            # what was read since that was told
@@ -71,6 +72,7 @@ class Service:
         self._roots: dict[str, Root] = {}
         self._fence = Fence()
         self._overlay: dict[str, bytes] = {}
+        self._known: dict[str, tuple[bytes, bytes]] = {}    # path -> what is laid over it, digest of its text
         self._held: OrderedDict[str, _Held] = OrderedDict()
         self._begun: dict[str, tuple[_Held, Sliced[None]]] = {}     # not yet at their end
         self._storing: dict[str, Sliced[bool]] = {}
@@ -105,11 +107,13 @@ class Service:
     def edit(self, path: str, text: str | None) -> None:
         if text is None:
             self._overlay.pop(path, None)
+            self._known.pop(path, None)
             data = self._data(path)
             now = _digest(data) if data is not None else b""
         else:
-            self._overlay[path] = self._saved(path, text)
+            saved = self._overlay[path] = self._saved(path, text)
             now = digest(text)
+            self._known[path] = saved, b"" if "\0" in text else now
         for held in self._held.values():
             if now and held.digests.get(path) == now:
                 held.paths.discard(path)        # it was executed with this very text
@@ -246,8 +250,10 @@ class Service:
 
     def _keep(self, held: _Held, expansion: Expansion) -> bool:
         tick = self._storing[held.root.path].pause
+        contents = {path: _content(held.overlay[path]) if known is None else known
+                    for path, known in held.contents.items()}
         sections = pack(expansion, dict(held.root.defines), None, tick)
-        return self._cache.store(_key(held.root), (sections, held.digests, held.contents))
+        return self._cache.store(_key(held.root), (sections, held.digests, contents))
 
     def _stop_storing(self, path: str) -> None:
         work = self._storing.pop(path, None)
@@ -273,11 +279,15 @@ class Service:
 
     def _read(self, held: _Held, path: str) -> bytes | None:
         data = held.overlay.get(path)
+        held.reading.append(path)
         if data is None:
             data = self._disk(path)
-        held.reading.append(path)
-        held.digests[path] = _digest(data) if data is not None else b""
-        held.contents[path] = _content(data) if data is not None else b""
+            held.digests[path] = _digest(data) if data is not None else b""
+            held.contents[path] = _content(data) if data is not None else b""
+            return data
+        known = self._known.get(path)
+        held.digests[path] = known[1] if known is not None and known[0] is data else _digest(data)
+        held.contents[path] = None
         return data
 
     def _data(self, path: str) -> bytes | None:
