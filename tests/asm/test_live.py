@@ -210,8 +210,9 @@ def test_what_is_moved_is_told_as_it_is_now(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(_Piece, "became", counted)
     awkward = ["    jmp {0} : dw {0},{1} : lda #1", "    dw " + ",".join(["1,{0}"] * 12),
-               "    dw {0} : %m({1}) : dw {1}", "    %m({0})", "    lda {0} : bra {1} : dw {1}", "{2}:  dw {2}", "    dl missing : dw {0}",
-               "    db 1,2", "    dl pc()", "    dw {1} : nop : nop", "    dw {0}-{1},{0} : db 7 : dw {0}"]
+               "    dw {0} : %m({1}) : dw {1}", "    %m({0})", "    lda {0} : bra {1} : dw {1}", "{2}:  dw {2}",
+               "    dl missing : dw {0}", "    db 1,2", "    dl pc()", "    dw {1} : nop : nop",
+               "    dw {0}-{1},{0} : db 7 : dw {0}"]
     lines = [awkward[n * 7 % len(awkward)].format(f"L{n // 11 * 11 + 5}", f"L{(n // 11 * 11 + 16) % 440}", f"X{n}")
              for n in range(440)]
     for n in range(5, 440, 11):
