@@ -14,7 +14,7 @@ from lsprotocol import types
 from nayru_lsp.asm.expanded import Expanded
 from nayru_lsp.asm.facts import FactTable
 from nayru_lsp.asm.parser import parse_text
-from nayru_lsp.asm.problem import Problem, joined
+from nayru_lsp.asm.problem import EXECUTED, Problem, joined
 from nayru_lsp.asm.project import ParsedFile, Project, Root
 from nayru_lsp.asm.symbol_files import AddressNames
 from nayru_lsp.asm.syntax import Dialect
@@ -232,7 +232,19 @@ class ProblemStore:
         found = [*self.own.get(path, ()), *self.reading.get(path, ())]
         for files in self.by_root.values():
             found.extend(files.get(path, ()))
-        return joined(found)
+        own = [one for one in found if one.source == "nayru"]
+        at_calls = [(code, span) for code, span in self._at_calls(path) if not any(
+            code == one.code and span.start < one.span.end and one.span.start < span.end for one in own)]
+        return joined(one for one in found if one.source == "nayru" or not any(
+            code == one.code and span.start < one.span.end and one.span.start < span.end for code, span in at_calls))
+
+    def _at_calls(self, path: str) -> list[tuple[str, Span]]:
+        """(code, line in ``path``) of what an execution tells at calls of a macro: whoever else judges names the line,
+        which is right at most calls."""
+        return [(one.code, one.related[0].span) for files in self.by_root.values()
+                for problems in files.values() for one in problems
+                if one.source == "nayru" and one.code in EXECUTED and one.related and one.related[0].path == path
+                and one.related[0].message in one.message]
 
     def set_root(self, root: Hashable, problems: Iterable[Problem]) -> set[str]:
         """What was found in ``root`` by whom it names, in place of what was found before; returns the paths that are

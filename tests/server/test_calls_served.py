@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from lsprotocol import types
 
+from tests.kit import require
 from tests.server.editor import Editor
-from tests.server.test_expansion_served import NAMED, opened
+from tests.server.test_expansion_served import HIDDEN, NAMED, opened
 
 MAIN = """\
 lorom
@@ -61,3 +62,20 @@ async def test_a_call_that_fails(vscode: Editor) -> None:
     vscode.change("lib.asm", 4, ((4, 8, 4, 15), "Boss_Init"))
     await vscode.diagnostics("lib.asm", 4, lambda found: not found)
     await vscode.diagnostics("main.asm", 3, lambda found: not found)
+
+
+async def test_said_once_beside_asar(vscode: Editor) -> None:
+    """Asar names the line of the macro, which is right at the other calls."""
+    library = require("asar")
+    vscode.environment = {"NAYRU_PLUGINS": "asar"}
+    main = MAIN + "    JSR Missing\n"
+    vscode.write("nayru.toml", NAMED)
+    vscode.write("main.asm", main)
+    vscode.write("lib.asm", LIB)
+    await vscode.start(options={**HIDDEN, "asar": {"library": str(library), "pause_ms": 100}})
+    await vscode.ready()
+    vscode.open("main.asm", main)
+    found = await vscode.diagnostics("main.asm", 1, lambda found: len(found) == 2 and any(
+        one.source == "nayru, asar" for one in found))
+    assert [(one.code, one.range.start.line) for one in found] == [("Elabel_not_found", 5), ("NAY401", 7)]
+    assert not published(vscode, "lib.asm")
