@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from nayru_lsp.asm.expressions import parse_expression
-from nayru_lsp.asm.lexer import DEFINE_USE, scan
+from nayru_lsp.asm.lexer import DEFINE_USE, code_end, scan
 from nayru_lsp.asm.records import BlockIndex, Reference, Scope
 from nayru_lsp.asm.statements import data_arguments, parse_line
 from nayru_lsp.asm.syntax import (
@@ -37,6 +37,23 @@ _WORDS = re.compile(r"[^ \t]+")
 _REGISTERS = frozenset({"a", "x", "y", "s", "sp", "ya", "psw", "c", "off", "on", "align"} | {
     f"r{number}" for number in range(16)})
 _LABEL_IN_TEXT = re.compile(r"(?<![\w!.<>{}$%?\[\"'])\.*[A-Za-z_]\w*(?![\w!<({\"'\]>])", re.ASCII)
+
+
+def mentioned(text: str, name: str) -> bool:
+    """Does the code of these lines hold ``name``, or what ends with it? Nothing is kept for that: a project's texts are
+    searched faster than an index of their words is made, and so seldom that this never comes back in."""
+    at = text.find(name)
+    while at >= 0:
+        behind = text[at + len(name):at + len(name) + 1]
+        if not (behind.isascii() and (behind.isalnum() or behind == "_")):
+            start = max(text.rfind("\n", 0, at), text.rfind("\r", 0, at)) + 1
+            if ";" not in text[start:at] or ";[[" in text:
+                return True
+            stop = text.find("\n", at)
+            if at - start < code_end(text[start:stop if stop >= 0 else len(text)]):
+                return True
+        at = text.find(name, at + 1)
+    return False
 
 
 def names_in(expr: Expr) -> Iterator[Name | Call]:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from nayru_lsp.asm.file import ParsedFile
 from nayru_lsp.asm.made import MadeNames
-from nayru_lsp.asm.outline import searched
+from nayru_lsp.asm.mentions import mentioned
 from nayru_lsp.asm.records import Outline
 from nayru_lsp.asm.symbols import Reference, Symbol
 from nayru_lsp.asm.syntax import Dialect
@@ -35,7 +35,6 @@ class Root:
 
 MAX_NAMESPACES = 500
 NAME_PARTS = 256        # of the table of names
-_WORD = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 ABOVE = 5       # folders above an including file in which Asar may have been started
 
 
@@ -247,20 +246,14 @@ class Project:
         return self.definitions(reference.name)
 
     def references(self, name: str) -> tuple[Reference, ...]:
-        """Every mention of this full name. Only blocks whose outline has the word are read closely."""
+        """Every mention of this full name. Only blocks whose code holds the name as it is written are read closely."""
         needles = {symbol.short.lstrip(".!%").removesuffix("()") for symbol in self.definitions(name)}
         needles = {needle for needle in needles if needle} or {name.lstrip("!%").removesuffix("()")}
-        words = {word for needle in needles for word in _WORD.findall(needle)}
-        marked = {f"\n{word}\n" for word in words if not searched(word)}
         out: list[Reference] = []
         for file in self.files.values():
-            for number, (_, block, outline) in enumerate(file.outlines):
-                if len(marked) == len(needles):
-                    found = any(word in outline.words for word in marked)
-                else:
-                    text = block.text
-                    found = any(needle in text for needle in needles)
-                if found:
+            for number, block in enumerate(file.blocks):
+                text = block.text
+                if any(mentioned(text, needle) for needle in needles):
                     out.extend(reference for reference in file.references_in(number, number + 1)
                                if name in (reference.name, f"{reference.namespace}_{reference.name}"))
         return tuple(out)

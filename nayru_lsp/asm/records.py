@@ -102,12 +102,11 @@ MAX_NAME = 1_000        # code points of a namespace prefix
 class Outline:
     """What a block of lines tells at a first, quick reading. All positions are relative to the start of the block;
     ``path`` of the includes is "". ``names``: every full name that is defined here, and the first physical line that
-    does. ``words``: every word of the code, each between line ends, but for those that `outline.searched` tells."""
+    does."""
 
     entry: Scope
     exit: Scope
     names: dict[str, int] = field(default_factory=dict)
-    words: str = ""
     includes: tuple[Include, ...] = ()
     makers: frozenset[Maker] = frozenset()
     calls: tuple[tuple[str, tuple[str, ...] | str], ...] = ()   # macro calls with their arguments, or these as text
@@ -120,8 +119,7 @@ class Outline:
 
 @dataclass(slots=True)
 class BlockIndex(Outline):
-    """The same with every definition in full, where each scope begins, and sub labels without a parent. It has no
-    ``words``: see `mentions.references_of`."""
+    """The same with every definition in full, where each scope begins, and sub labels without a parent."""
 
     symbols: tuple[Symbol, ...] = ()
     orphans: tuple[tuple[Span, str, bool], ...] = ()    # (where, name, is a main label there?)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from nayru_lsp.asm import SourceText, parse_text
 from nayru_lsp.asm.file import ParsedFile
 from nayru_lsp.asm.lexer import logical_lines
-from nayru_lsp.asm.outline import arguments_of, outline_block, searched
+from nayru_lsp.asm.mentions import mentioned
+from nayru_lsp.asm.outline import arguments_of, outline_block
 from nayru_lsp.asm.records import Outline, Scope
 from nayru_lsp.asm.symbols import index_block
 from nayru_lsp.asm.syntax import Dialect
@@ -34,10 +35,9 @@ def agrees(text: str, dialect: Dialect, entry: Scope) -> ParsedFile:
     for _, block, outline in file.outlines:
         index = block.index(outline.entry)
         assert told(outline) == told(index)
-        words = outline.words.split("\n")
         for reference in block.references(index):
             written = re.findall(r"[A-Za-z_]\w*", block.text[slice(*reference.span)], re.ASCII)
-            assert all(word in words or searched(word) for word in written), (text, reference)
+            assert all(mentioned(block.text, word) for word in written), (text, reference)
     lines = logical_lines(text, dialect)
     assert told(outline_block(text, entry, dialect)) == told(index_block(lines, entry, dialect))
     return file
@@ -51,8 +51,11 @@ PARTS = st.sampled_from([
     "NOP : endif", "if x : nop", "if x : nop ; endif", "if 1", "endif", "macro m(a, b)", "<a>:", ".<a>", "<a>",
     "endmacro", "struct S $7E0000", "endstruct", "skip 2", "namespace N", "namespace nested on", "namespace off",
     "pushns", "pullns", "global G:", "arch spc700", "arch 65816", "mov a,b", "incsrc \"b.asm\"", "incbin c.bin:1-2",
-    "org $8000", "lorom", "function f(a) = a+Main", "rep 5", "REP #$20", ";[[", "]]", "; text", "\\", ",", " ", "\t",
-    "\f", "\xa0", ":", " : ", "Ünder:", "%é(1)", "!{d} = 1", "{", "}"])
+    "org $8000", "lorom", "LDA  Main", "LDA\tMain", "LDA = 5", "LDA.l Main, X", "NOP : NOP", "STA Main : RTS : ",
+    "STA Main :RTS", "db $10, 20", "db $10 ,", "db = 2", "LDA.xy 1", "X = f(1, 2)", "X = \"a\"", "X  =  5 : nop",
+    ".sub: RTS : A:", "+ RTS", "- : B:", "\"%m(1)", "%m(\"a, b\", 2)", "%m(1) : nop", "%m(((((1)))))", "mov.b a",
+    "freecode", "org.l 5", "while 1", "function f(a) = a+Main", "rep 5", "REP #$20", ";[[", "]]", "; text", "\\", ",",
+    " ", "\t", "\f", "\xa0", ":", " : ", "Ünder:", "%é(1)", "!{d} = 1", "{", "}"])
 ENTRIES = st.sampled_from([Scope(), Scope(main="Up"), Scope(main="Up", conditions=1), Scope(macro=1, macro_name="m"),
                            Scope(struct="S"), Scope(main="Up", namespace="N", sure=False), Scope(global_next=True)])
 
@@ -80,9 +83,14 @@ def test_outlines_of_real_projects_agree_with_the_full_index() -> None:
     assert count > 1
 
 
-def test_names_are_found_in_the_lines_that_outlines_leave_out() -> None:
-    project = project_of(read_fixture(";- main.asm\nFace:\nX: dw $10,Face\n db X,Face ; Face\nlda X\n"))
-    assert len(project.references("Face")) == 2 and len(project.references("X")) == 2
+def test_mentions_are_found_in_whatever_form_and_not_in_comments() -> None:
+    project = project_of(read_fixture(
+        ";- main.asm\nFace:\nX: dw $10,Face\n.x: db X,Face ; Face\nlda X\nnamespace N\nY: jmp Y\nnamespace off\n"
+        ";- other.asm\n jsr X_x ; Face\n jsr N_Y\n db \";\",Face\n"))
+    for name, count in (("Face", 3), ("X", 2), ("X_x", 1), ("N_Y", 2)):
+        assert len(project.references(name)) == count, name
+    assert mentioned("; a\n b ; c\n", "b") and not mentioned("; a\n b ; c\n", "a")
+    assert mentioned("X_b\r; b", "b") and not mentioned("b_X ; b\r b2 ; \"b", "b")
 
 
 # Lines that are joined, or look as if they were; the labels that Asar has afterwards.
