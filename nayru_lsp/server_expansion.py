@@ -17,7 +17,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from nayru_lsp.asm.expanded import Expanded, Packed, placed
+from nayru_lsp.asm.expanded import Expanded, Packed, digest, told
 from nayru_lsp.asm.problem import Problem
 from nayru_lsp.asm.project import Project, Root
 from nayru_lsp.asm.text import SourceText
@@ -405,7 +405,14 @@ class Expansions:
     async def _tell_early(self, root: Root, project: Project, texts: dict[str, SourceText], sections: Packed,
                           digests: dict[str, bytes]) -> None:
         """Put what is sure so far into the session."""
-        expanded = Expanded(sections, texts, named=root in self._named(), digests=digests, early=True)
+        before = self._nayru.session.expanded.get(root.path)
+
+        def executed() -> dict[str, SourceText]:       # it may have been begun with others than those of now
+            known = [*(before.texts.items() if before is not None else ()), *texts.items()]
+            return {path: text for path, text in known if digests.get(path) == digest(str(text))}
+
+        expanded = Expanded(sections, await asyncio.to_thread(executed), named=root in self._named(), digests=digests,
+                            early=True)
         changed = await self._overtaken(expanded, project, texts)
         self._done[root.path] = root, 0, self._child
         self._nayru.session.set_expanded(root.path, expanded.with_moved(changed) if changed else expanded)
@@ -453,11 +460,7 @@ class Expansions:
         if expanded is None or (expanded.stale and root in self._stored):
             return []       # what was wrong before files changed need not be so any more
         files = self._nayru.session.project.files
-        shown = expanded.shown()
-        texts = {path: files[path].text for path in {one.path for one in shown} | {
-            path for one in shown for path, _, _ in one.related}
-            if path in files and expanded.is_text(path, files[path].text)}
-        return [placed(one, texts[one.path], texts) for one in shown if one.path in texts]
+        return told(expanded, {path: files[path].text for path in expanded.files if path in files})
 
     def _named(self) -> set[Root]:
         """The roots that a ``nayru.toml`` names; the others are guessed."""

@@ -2,7 +2,8 @@
 
 Promises: it costs nothing until somebody asks, and then a look-up. Rows count from 0 as Asar counts lines: what is said
 of a row holds for the very text that was executed, so ask `Expanded.is_text` first, or for its row there
-(`Expanded.executed_row`), which is known above and below an edit.
+(`Expanded.executed_row`), which is known above and below an edit. A long file: whatever is read off an expansion stands
+together, labels, lines, defines and problems.
 """
 
 from __future__ import annotations
@@ -178,8 +179,8 @@ class Expanded:
     the rows of every other file still holds for them.
     """
 
-    __slots__ = ("_tables", "_texts", "early", "mapping_mode", "moved", "named", "placed", "problems", "reasons",
-                 "sure")
+    __slots__ = ("_tables", "early", "mapping_mode", "moved", "named", "placed", "problems", "reasons",
+                 "sure", "texts")
 
     def __init__(self, sections: Packed, texts: Mapping[str, SourceText] | None = None, *, named: bool = True,
                  digests: Mapping[str, bytes] | None = None, before: _Tables | None = None,
@@ -188,7 +189,7 @@ class Expanded:
         some of the sections are in; ``early``: it is what an execution that goes on has found so far."""
         head = sections["head"]
         self._tables = _Tables(sections, digests or {}, before)
-        self._texts = texts or {}
+        self.texts = texts or {}
         self.moved: frozenset[str] = frozenset()
         self.early = early
         self.sure: bool = head["sure"]      # nothing was unknown, nothing was left out
@@ -242,7 +243,7 @@ class Expanded:
         known = tables.digests.get(path)
         if not known or path in self.moved or path not in tables.number:
             return False
-        if self._texts.get(path) is text:
+        if self.texts.get(path) is text:
             return True
         checked = tables.checked.get(path)
         if checked is None or checked[0] is not text:
@@ -275,7 +276,7 @@ class Expanded:
         tables = self._tables
         if self.is_text(path, text):
             return text, text, text.line_count, 0
-        before = self._texts.get(path)
+        before = self.texts.get(path)
         if before is None or not tables.digests.get(path) or path not in tables.number:
             return None
         known = tables.same.get(path)
@@ -459,6 +460,14 @@ class Expanded:
             rest = "" if not more else f" (and at {more:,} more call{'s' if more > 1 else ''})"
             yield Found(*way[0], found.code, found.severity, f"in {said} ({where}): {message}{rest}", None, (
                 (found.path, found.row, message), *[(*place, "through this call") for place in reversed(way[1:])]))
+
+
+def told(expanded: Expanded, texts: Mapping[str, SourceText]) -> list[Problem]:
+    """The problems to tell, each in its place, where ``texts`` are those that were executed."""
+    shown = expanded.shown()
+    paths = {one.path for one in shown} | {path for one in shown for path, _, _ in one.related}
+    known = {path: texts[path] for path in paths if path in texts and expanded.is_text(path, texts[path])}
+    return [placed(one, known[one.path], known) for one in shown if one.path in known]
 
 
 def common_lines(one: SourceText, other: SourceText) -> tuple[int, int]:

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -284,17 +285,29 @@ EARLY = "macro made()\nMade:\n    db 5\nendmacro\n%made()\n    JSL Made\n    JSL
 
 
 async def test_what_is_sure_is_told_while_it_is_executed(vscode: Editor) -> None:
-    vscode.write("nayru.toml", NAMED)
+    other = "lorom\norg $808000\nOther:\n    RTS\n"
+    vscode.write("nayru.toml", NAMED + NAMED.replace("main", "other"))
+    vscode.write("other.asm", other)
     vscode.write("slow.asm", f"    NOP\n{LOOP}")
     await opened(vscode, 'lorom\norg $808000\nincsrc "lib.asm"\nincsrc "slow.asm"\nBehind:\n    RTS\n', EARLY)
     vscode.open("lib.asm", EARLY)
+    await vscode.diagnostics("lib.asm", 1)
     text = await until(lambda: hover(vscode, "lib.asm", 5, 10), lambda text: "`$80:8000` (so far)" in text)
     assert "made in line 2" in text and "in macro made" in text
     assert "this line: `$80:8001` (so far)" in await hover(vscode, "lib.asm", 5, 5)
     assert "this line" not in await hover(vscode, "main.asm", 5, 5), "it has not come there"
+    # What is typed meanwhile is not what is being executed, also when that goes on behind another root.
+    vscode.change("lib.asm", 2, ((5, 0, 5, 0), "    NOP\n"))
+    await vscode.diagnostics("lib.asm", 2)
+    vscode.open("other.asm", other)
+    await vscode.diagnostics("other.asm", 1)
+    await until(lambda: hover(vscode, "other.asm", 3, 5), lambda text: "this line: `$80:8000`" in text)
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        assert "`$80:8001`" in (text := await hover(vscode, "lib.asm", 6, 5)), text
+        assert "this line" not in await hover(vscode, "lib.asm", 5, 5)
     begun = await vscode.hear(types.PROGRESS, lambda one: "executing main.asm" in str(one.value))
     vscode.client.window_work_done_progress_cancel(types.WorkDoneProgressCancelParams(token=begun.token))
-    await vscode.diagnostics("lib.asm", 1)
 
 
 async def test_another_root_is_not_kept_waiting(vscode: Editor) -> None:
