@@ -285,7 +285,7 @@ def _check(arguments: argparse.Namespace) -> int:
         wanted = None if os.path.isdir(path) else path
         if not (snapshot.project.roots if wanted is None else snapshot.project.roots_of(wanted)):
             rootless.append(given)
-        problems = asyncio.run(_problems(snapshot, reading, plugins, wanted))
+        problems = asyncio.run(_problems(snapshot, reading, plugins, wanted, folder))
         found += [_plain_problem(snapshot.project, folder, problem) for problem in problems
                   if wanted in (None, problem.path) and (wanted or problem.path.startswith(path.rstrip("/") + "/"))]
     if arguments.json:
@@ -310,17 +310,22 @@ def _print_judges(plugins: Plugins, rootless: list[str], asked: int) -> None:
 
 
 async def _problems(snapshot: Snapshot, reading: dict[str, tuple[Problem, ...]], plugins: Plugins,
-                    wanted: str | None) -> list[Problem]:
-    """Own problems, problems of reading, and what plugins say about each root; in file and text order."""
+                    wanted: str | None, folder: str) -> list[Problem]:
+    """Own problems, problems of reading, what executing each root finds, and what plugins say about it; in file and
+    text order."""
     from nayru_lsp.asm.checks import check_file
     from nayru_lsp.asm.problem import joined
+    from nayru_lsp.cli_check import executed
 
     project, config = snapshot.project, snapshot.config
-    found: list[Problem] = []
+    roots = project.roots if wanted is None else project.roots_of(wanted)
+    fence = Fence((folder,), tuple(normal(one) for one in config.user.outside_include_paths))
+    snapshot, found = executed(snapshot, folder, roots, fence)
     for path in [wanted] if wanted else list(project.files):
         if path in project.files:
-            found += [*reading.get(path, ()), *check_file(project, project.files[path], plugins.checks.values())]
-    for root in project.roots if wanted is None else project.roots_of(wanted):
+            found += [*reading.get(path, ()), *check_file(project, project.files[path], plugins.checks.values(),
+                                                          snapshot.judges(path))]
+    for root in roots:
         for _, problems in await plugins.gather("nayru_validate", deadline=config.user.asar.project_timeout + 2,
                                                 snapshot=snapshot, root=root):
             found += problems

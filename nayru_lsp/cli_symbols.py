@@ -78,7 +78,7 @@ def _of_project(arguments: argparse.Namespace, where: Places, user: UserConfig) 
 
 # --- the labels of a root, executed ------------------------------------------------------------------------------
 
-class _Reader:
+class Reader:
     """Gives an expansion the bytes inside the fence; remembers what it gave and what it kept back."""
 
     def __init__(self, fence: Fence) -> None:
@@ -101,18 +101,18 @@ def _of_root(arguments: argparse.Namespace, user: UserConfig) -> int:
     path = normal(arguments.query)
     folder = workspace_of(path)
     root = _root(path, folder, load_config(folder, user), arguments.defines)
-    reader = _Reader(Fence((folder,), tuple(normal(one) for one in user.outside_include_paths)))
+    reader = Reader(Fence((folder,), tuple(normal(one) for one in user.outside_include_paths)))
     if reader.read(path) is None:
         _tell(f"{arguments.query} cannot be read: {reader.refused.get(path, 'it is gone')}")
         return 1
     target = arguments.wla or arguments.mesen
     if target and target.lower().endswith(SOURCE_SUFFIXES):
         raise Refused(f"{target} looks like a source and is not overwritten: name a symbol file (.sym, .mlb)")
-    image = _image(arguments.base, root, reader.fence)
+    image = image_of(arguments.base, root, reader.fence)
 
     from nayru_lsp.asm.expand import run
 
-    with _Progress(path) as progress:
+    with Progress(path) as progress:
         expansion = run(root, reader.read, image, progress.tick)
     rows = [SymbolRow(name, made.value, made.path, made.row + 1) for name, made in expansion.labels.items()]
     _tell_of(expansion, reader, rows, bool(image))
@@ -132,7 +132,7 @@ def _of_root(arguments: argparse.Namespace, user: UserConfig) -> int:
     return 0
 
 
-class _Progress:
+class Progress:
     """What is being done and for how long, on a terminal, where it takes its time."""
 
     def __init__(self, path: str) -> None:
@@ -146,7 +146,7 @@ class _Progress:
             self._told = now
             print(f"\rnayru: executing {self._name}: {now - self._begun:.0f} s", end="", file=sys.stderr, flush=True)
 
-    def __enter__(self) -> _Progress:
+    def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -171,7 +171,7 @@ def _define(given: str) -> tuple[str, str]:
     return match[1], match[2] or ""
 
 
-def _image(base: str, root: Root, fence: Fence) -> bytes | None:
+def image_of(base: str, root: Root, fence: Fence) -> bytes | None:
     """The base image without a copier's header; None when there is none. ``base``: the user's own word, so it may lie
     anywhere. Raises Refused."""
     if not base and not root.base_image:
@@ -187,7 +187,7 @@ def _image(base: str, root: Root, fence: Fence) -> bytes | None:
     return without_header(image)
 
 
-def _wla(expansion: Expansion, reader: _Reader, rows: list[SymbolRow]) -> str:
+def _wla(expansion: Expansion, reader: Reader, rows: list[SymbolRow]) -> str:
     lines = [LineRow(write.snes, write.path, write.row + 1) for write in expansion.writes if write.snes is not None]
     sums = {path: zlib.crc32(data) for path, data in reader.given.items()}
     return write_wla(rows, lines, sums)
@@ -204,7 +204,7 @@ def _labels(number: int) -> str:
     return f"{number} label{'s' * (number != 1)}"
 
 
-def _tell_of(expansion: Expansion, reader: _Reader, rows: list[SymbolRow], image: bool) -> None:
+def _tell_of(expansion: Expansion, reader: Reader, rows: list[SymbolRow], image: bool) -> None:
     """What went wrong and what stayed unknown, on stderr."""
     for path, why in reader.refused.items():
         _tell(f"{shown(path)} is not read: {why}")

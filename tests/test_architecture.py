@@ -55,6 +55,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "nayru_lsp.forgetting": ((), ()),
     "nayru_lsp.cli_assist": (("nayru_lsp",), ("msgspec",)),
     "nayru_lsp.cli_symbols": (("nayru_lsp",), ()),
+    "nayru_lsp.cli_check": (("nayru_lsp",), ()),
     "nayru_lsp.__main__": (("nayru_lsp",), ("platformdirs", "rich", "msgspec")),
     "nayru_lsp.demo": (("nayru_lsp",), ("pygls", "lsprotocol", "rich", "platformdirs")),
     "nayru_train": (

@@ -50,6 +50,29 @@ def test_check_one_file_and_a_folder(run: Any, tmp_path: Path) -> None:
     assert json.loads(run("check", "ws", "--json").stdout) == []
 
 
+def test_check_executes_the_roots(run: Any, tmp_path: Path) -> None:
+    """Errors that only execution finds, at the call of the macro, with its arguments."""
+    (tmp_path / "nayru.toml").write_text('[[roots]]\npath = "main.asm"\n')
+    (tmp_path / "lib.asm").write_text("macro spawn(name)\n    NOP\n    JSR <name>_Init\nendmacro\n")
+    main = 'lorom\nincsrc "lib.asm"\norg $808000\nBoss_Init:\n    %spawn(Boss)\n    %spawn(Bos)\n'
+    (tmp_path / "main.asm").write_text(main)
+    for paths in ((), ("main.asm",)):
+        done = run("check", *paths, code=1)
+        assert done.stdout == ("main.asm:6:5: error: in `%spawn(Bos)` (lib.asm, line 3): there is no label `Bos_Init` "
+                               "[Elabel_not_found]\n")
+    (one,) = json.loads(run("check", "--json", code=1).stdout)
+    assert (one["line"], one["endColumn"], one["related"]) == (
+        6, 16, [{"file": "lib.asm", "line": 3, "message": "there is no label `Bos_Init`"}])
+    assert run("check", "lib.asm").stdout == ""
+    (tmp_path / "main.asm").write_text(main + "!i = 0\nwhile !i < 400000\n!i #= !i+1\nendwhile\n")
+    (tmp_path / "settings.toml").write_text("[analysis]\nseconds = 0.2\n")
+    done = run("check", "--config", "settings.toml")
+    assert "takes more than 0.2 s (analysis.seconds in your settings)" in done.stderr
+    (tmp_path / "settings.toml").write_text("[analysis]\nexpansion = false\n")
+    done = run("check", "--config", "settings.toml")
+    assert done.stdout == "" and "executing" not in done.stderr
+
+
 def test_check_says_what_a_workspace_may_not_do(run: Any, tmp_path: Path) -> None:
     (tmp_path / "nayru.toml").write_text('[ollama]\nurl = "http://203.0.113.1"\n')
     (tmp_path / "a.asm").write_bytes(b"; caf\xe9\n")
