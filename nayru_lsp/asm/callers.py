@@ -4,7 +4,8 @@ act, and in the macro itself only if it is wrong at every call.
 A macro that fails at one of a thousand calls is not underlined: the call is. One that fails at every call is, and of
 its calls the first of each file is told, to lead whoever looks at that file to it. All of it is read off what the
 execution left (places, writes, assertions), so that it costs nothing while there are no such problems. Whether a call
-went well is known only of lines that write something or assert something; of all others the calls are told.
+went well is known only of lines that write something or assert something; of all others the calls are told. A file
+that is brought in again is wrong where that is done, not at each label that it makes a second time.
 
 Promises: the same for the same program, however it was executed; bounded (`CALLS`, `TOLD`, `LINES`).
 """
@@ -30,7 +31,7 @@ DEEP = 20           # calls in each other through which arguments are followed
 SAID = 60           # characters of a call
 
 Place = tuple[int, int]     # number of the file, row
-Call = tuple[tuple[Place, ...], str, str, int]      # outermost first; as written; what is wrong; how many more
+Call = tuple[tuple[Place, ...], str, str, str]      # outermost first; as written; what is wrong; that there are more
 Via = tuple[bool, tuple[Call, ...], bool]   # is the macro wrong; the calls that are told; is it told for its line
 
 _KEY = (1 << 40) - 1
@@ -44,10 +45,20 @@ def seen_from(expansion: Expansion) -> list[Via | None]:
     nowhere."""
     problems = expansion.problems
     lines: dict[tuple[str, int, str], list[int]] = {}
+    files: dict[tuple[str, int, str], list[int]] = {}
     for number, one in enumerate(problems):
         if one.call:
             lines.setdefault((one.path, one.span.start, one.code), []).append(number)
+        elif one.again:
+            files.setdefault((one.path, one.again, one.code), []).append(number)
     out: list[Via | None] = [None] * len(problems)
+    for (_, place, _), numbers in files.items():    # that are brought in again: the line that does it is wrong
+        for number in numbers:
+            out[number] = False, (), False
+        first = min(numbers, key=lambda number: (problems[number].span, problems[number].message))
+        more = f" (and {len(numbers) - 1:,} more)" if len(numbers) > 1 else ""
+        call = ((place >> 24, place & _ROW),), "this file, which was brought in before", problems[first].message, more
+        out[first] = False, (call,), True
     if not lines:
         return out
     callers = _Callers(expansion)
@@ -144,7 +155,8 @@ class _Callers:
                 more = len(those) - 1
                 if row == rows[:most][-1]:
                     more += sum(len(files[file][other]) for other in rows[most:])
-                out.append((self._chain(first), self._said(first.call, place), first.message, more))
+                rest = f" (and at {more:,} more call{'s' if more > 1 else ''})" if more else ""
+                out.append((self._chain(first), self._said(first.call, place), first.message, rest))
         return tuple(out)
 
     def _chain(self, problem: Problem) -> tuple[Place, ...]:

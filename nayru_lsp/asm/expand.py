@@ -94,7 +94,7 @@ class Machine(Calls, Conditions):
                 return self.expansion()
             if self.stopped and self.placed:        # no further pass; what the first one found is told all the same
                 # The calls of that pass have other numbers.
-                self.problems = [*(replace(one, call=0) for one in earlier),
+                self.problems = [*(replace(one, call=0, again=0) for one in earlier),
                                  *(one for one in self.problems if one not in earlier)]
                 break
             if self.settled or (number and not self.placing):

@@ -454,10 +454,9 @@ class Expanded:
         ways = [[(files[file], row) for file, row in places] for places, *_ in calls]
         if always and first:
             yield found._replace(via=None, related=tuple([(*way[0], "called from here") for way in ways[:RELATED]]))
-        for way, (_, said, message, more) in zip(ways, calls, strict=True):
+        for way, (_, said, message, rest) in zip(ways, calls, strict=True):
             where = f"{found.path.rpartition('/')[2]}, line {found.row + 1}" if found.path != way[0][0] else (
                 f"line {found.row + 1}")
-            rest = "" if not more else f" (and at {more:,} more call{'s' if more > 1 else ''})"
             yield Found(*way[0], found.code, found.severity, f"in {said} ({where}): {message}{rest}", None, (
                 (found.path, found.row, message), *[(*place, "through this call") for place in reversed(way[1:])]))
 

@@ -321,6 +321,8 @@ class Live:
             if problem.path == path and problem.span.start >= end:
                 span = Span(problem.span.start + delta, problem.span.end + delta)
                 problem = machine.problems[number] = replace(problem, span=span)
+            if problem.again and low <= problem.again <= high:
+                problem = machine.problems[number] = replace(problem, again=problem.again + delta)
             if problem.code == "Elabel_redefined" and "also in" in problem.message:     # it says where the other one is
                 name = problem.message.split("`")[1]
                 said = f"{problem.message.rpartition(' ')[0]} {(now[name] & _ROW) + 1}"

@@ -48,7 +48,9 @@ class Problem:
     source: str = "nayru"
     related: tuple[Related, ...] = ()
     fixes: tuple[Fix, ...] = ()
-    call: int = field(default=0, compare=False)     # of a macro, in the execution that found it (`Expansion.where`)
+    # In the execution that found it: the call of a macro, the place of the line that brought in its file again.
+    call: int = field(default=0, compare=False)
+    again: int = field(default=0, compare=False)
 
 
 def joined(problems: Iterable[Problem]) -> tuple[Problem, ...]:

@@ -324,7 +324,18 @@ class State:
         place = self.place if place is None else place
         path = self.out.files[place >> 24 & 0xFFFF] if self.out.files else self.root.path
         row = place & 0xFFFFFF
-        self.problems.append(Problem(path, Span(row, row), "E" + code, severity, message, call=place >> 40))
+        again = self.brought_by() if code == "label_redefined" and "this line made it before" in message else 0
+        self.problems.append(Problem(path, Span(row, row), "E" + code, severity, message, call=place >> 40,
+                                     again=again))
+
+    def brought_by(self) -> int:
+        """The place of the line that brought in this file, unless a macro or a loop may be what made a line come again;
+        0: none."""
+        if len(self.frames) < 2 or self.frames[-1].call:
+            return 0
+        outer, frame = self.frames[-2:]
+        turns = any(loop.kind != "if" and level >= frame.conditions for level, loop in self.loops.items())
+        return 0 if turns or outer.index < 0 else outer.file << 24 | outer.index
 
     def drop(self, code: str, message: str) -> Drop:
         self.problem(code, message)

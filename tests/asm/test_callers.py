@@ -120,6 +120,19 @@ def test_a_sub_label_that_one_call_has_not_is_no_slip_in_the_macro() -> None:
     assert expanded(program.replace("One:\n.sub: ", "One: ")).missing(MAIN) == {(2, ".sub")}
 
 
+def test_a_file_that_is_brought_in_again() -> None:
+    part = "First:\n    rts\nSecond:\n    rts\n"
+    found = shown('nop\nincsrc "lib.asm"', part)
+    twice = "`First` is defined twice: this line made it before, in another call or turn"
+    assert [(one.path, one.row, one.message) for one in found] == [
+        (MAIN, 4, f"in this file, which was brought in before (lib.asm, line 1): {twice} (and 1 more)")]
+    assert found[0].related == ((LIB, 0, twice),)
+    assert places(shown("", part + "First:\n")) == [("lib.asm", 4)]
+    # A loop makes the lines come again, not the file.
+    turns = "!i = 0\nwhile !i < 2\nFirst:\n!i #= !i+1\nendwhile\n"
+    assert places(shown("", turns)) == [("lib.asm", 2)]
+
+
 def test_placed_on_the_call() -> None:
     main, lib = SourceText.of("A: %spawn(Bos)\n"), SourceText.of(SPAWN)
     found = Found(MAIN, 0, "Elabel_not_found", 1, "in `%spawn(Bos)` (lib.asm, line 2): no `Bos_Init`", None,
