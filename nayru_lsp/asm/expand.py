@@ -45,6 +45,7 @@ from nayru_lsp.asm.conditions import Conditions
 from nayru_lsp.asm.expansion import Border, Cancelled, Expansion, Fatal, Limits, Made, Part, Write
 from nayru_lsp.asm.prepared import closed_quotes, faults_2, folded, prepared_lines
 from nayru_lsp.asm.project import Root
+from nayru_lsp.asm.rounds import at_once
 from nayru_lsp.asm.state import Compiled, Drop, Frame, Lines, Read
 from nayru_lsp.asm.written import evaluate
 
@@ -427,6 +428,8 @@ class Machine(Calls, Conditions):
                 return ()
         if "!" in text or "\\" in text:
             whole = False
+            if text[:6].lower() == "while ":
+                at_once(self, frame, text)
             text = self.resolved(text) if not self.xkas else self.resolved_outside(text)
             if not text:
                 return ()

@@ -54,13 +54,14 @@ Compiled = list[tuple[Block, ...] | None]
 class Lines(list[str]):
     """The prepared lines of a file or a macro body, and what was found out about them."""
 
-    __slots__ = ("compiled", "controls", "macros", "runs")
+    __slots__ = ("compiled", "controls", "macros", "rounds", "runs")
 
     def __init__(self, lines: Iterable[str]) -> None:
         super().__init__(lines)
         self.controls: array[int] | None = None     # index -> the next line with a control word
         self.runs: dict[int, Rows] = {}             # index -> the rows of numbers that begin there
         self.compiled: dict[Compiler, Compiled] = {}    # the blocks of lines into which nothing is put
+        self.rounds: dict[int, Any] = {}                # index of a ``while`` -> a round of it, see `rounds`
         self.macros: dict[int, tuple[Macro, int]] = {}      # index -> the macro defined there, its last line
 
 
