@@ -271,10 +271,15 @@ class ProblemStore:
 
 
 def _shifted(problem: Problem, span: Span, length: int) -> Problem | None:
+    by = length - (span.end - span.start)
+    if any(one.path == problem.path and one.span.start >= span.end for one in problem.related):
+        problem = replace(problem, related=tuple(
+            one if one.path != problem.path or one.span.start < span.end
+            else replace(one, span=Span(one.span.start + by, one.span.end + by)) for one in problem.related))
     if problem.span.end <= span.start:
         return problem
     if problem.span.start >= span.end:
-        return _by(problem, length - (span.end - span.start))
+        return _by(problem, by)
     return None
 
 

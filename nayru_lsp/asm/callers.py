@@ -21,7 +21,7 @@ from typing import Any
 
 from nayru_lsp.asm.compiled import split_list
 from nayru_lsp.asm.expansion import Expansion
-from nayru_lsp.asm.problem import Problem
+from nayru_lsp.asm.problem import EXECUTED, Problem
 
 CALLS = 20          # of one line of a macro, from one file, that are told
 TOLD = 200          # and of all lines; behind that one of each
@@ -41,12 +41,14 @@ _PARAMETER = re.compile(r"<(\w+)>")
 
 
 def seen_from(expansion: Expansion) -> list[Via | None]:
-    """Of each problem, where it is seen; None: where it stands. What is told with another one of its line is seen
-    nowhere."""
+    """Of each problem, where it is seen; None: where it stands, if at all. What is told with another one of its line is
+    seen nowhere."""
     problems = expansion.problems
     lines: dict[tuple[str, int, str], list[int]] = {}
     files: dict[tuple[str, int, str], list[int]] = {}
     for number, one in enumerate(problems):
+        if one.code not in EXECUTED:        # nobody is shown it
+            continue
         if one.call:
             lines.setdefault((one.path, one.span.start, one.code), []).append(number)
         elif one.again:

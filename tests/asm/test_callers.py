@@ -59,6 +59,13 @@ def test_many_calls_of_many() -> None:
     assert TOLD <= len(shown("Good: rts\n" + calls, macros)) <= TOLD + 100
 
 
+def test_what_nobody_is_shown_takes_no_room() -> None:
+    broken = "".join(f"macro b{number}()\n unknown word\nendmacro\n%b{number}()\n" for number in range(2 * TOLD))
+    program = f"{broken}org $8000\n{SPAWN}Good_Init:\n%spawn(Good)\n" + "%spawn(Bad)\n" * 30
+    found = [one for one in expanded(program).problems if one.code == "Elabel_not_found" and one.via[2]]
+    assert [len(one.via[1]) for one in found] == [CALLS]
+
+
 def test_calls_in_calls() -> None:
     lib = SPAWN + "macro outer(what, n)\n    nop\n    %spawn(<what>)\nendmacro\n"
     found = shown("Boss_Init: rts\n%outer(Boss, 2)\n%outer(Imp, (1+2))", lib)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from lsprotocol import types
 
 from nayru_lsp.asm.facts import FactTable
 from nayru_lsp.asm.parser import parse_text
-from nayru_lsp.asm.problem import Fix, Problem, Severity
+from nayru_lsp.asm.problem import Fix, Problem, Related, Severity
 from nayru_lsp.asm.syntax import Dialect
 from nayru_lsp.asm.text import SourceText, Span
 from nayru_lsp.config import Config, ProjectConfig
@@ -167,6 +169,16 @@ def test_problems_move_with_the_text(edit: tuple[int, int], text: str, moved: tu
     for one in store.of(PATH):
         assert one.fixes[0].edits[0][0] == moved
     assert len(store.of("/ws/b.asm")) == 1
+
+
+def test_what_a_problem_is_related_to_moves_too() -> None:
+    store = ProblemStore()
+    related = (Related(PATH, Span(20, 25), "here"), Related(PATH, Span(2, 3), "above"),
+               Related("/ws/b.asm", Span(9, 9), "elsewhere"))
+    store.set_root("r", [replace(problem(10, 12), related=related)])
+    store.shift(PATH, [(Span(15, 17), "abcde")])
+    (one,) = store.of(PATH)
+    assert one.span == (10, 12) and [other.span for other in one.related] == [(23, 28), (2, 3), (9, 9)]
 
 
 def test_a_root_replaces_what_it_said_and_each_finding_is_said_once() -> None:
