@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from itertools import accumulate
+from operator import attrgetter
 from typing import Any
 
 from nayru_lsp.asm.lexer import logical_lines, logical_starts
@@ -18,6 +19,7 @@ from nayru_lsp.asm.syntax import Dialect, Line, Statement
 from nayru_lsp.asm.text import Block, SourceText, Span
 
 TOP = Scope()
+_LENGTH = attrgetter("length")
 HELD = 200      # answers of `ParsedBlock.holds` that a block keeps
 
 
@@ -26,13 +28,13 @@ class ParsedBlock:
     of every block of a project, the rest where somebody looks."""
 
     __slots__ = (
-        "_held", "_index", "_lines", "_outline", "_references", "_starts", "dialect", "length", "notes", "sources")
+        "_held", "_index", "_lines", "_references", "_starts", "dialect", "known", "length", "notes", "sources")
 
     def __init__(self, sources: tuple[Block, ...], dialect: Dialect) -> None:
         self.sources = sources
         self.dialect = dialect
         self.length = sum([len(source.text) for source in sources])
-        self._outline: Outline | None = None
+        self.known: Outline | None = None      # its outline, for the scope that it was entered with
         self.notes: dict[object, Any] = {}       # what checks keep about this very block, each under one key
         self._held: dict[str, bool] = {}
         self.slim()
@@ -72,9 +74,9 @@ class ParsedBlock:
         return self._starts
 
     def outline(self, entry: Scope) -> Outline:
-        known = self._outline
+        known = self.known
         if known is None or (known.entry is not entry and known.entry != entry):
-            known = self._outline = outline_block(self.text, entry, self.dialect)
+            known = self.known = outline_block(self.text, entry, self.dialect)
         return known
 
     def index(self, entry: Scope) -> BlockIndex:
@@ -107,7 +109,8 @@ class ParsedFile:
         self.text = text
         self.dialect = dialect
         self.blocks = blocks
-        self._offsets = list(accumulate((block.length for block in blocks), initial=0))
+        self._offsets = text.offsets if len(blocks) == len(text.blocks) else list(
+            accumulate(map(_LENGTH, blocks), initial=0))
 
     def lines(self) -> Iterator[tuple[int, Line]]:
         """(absolute start, logical line), in order; joining ``raw`` gives the text back."""
@@ -147,7 +150,9 @@ class ParsedFile:
         out = []
         scope = TOP
         for start, block in zip(self._offsets, self.blocks, strict=False):
-            outline = block.outline(scope)
+            outline = block.known
+            if outline is None or outline.entry is not scope:
+                outline = block.outline(scope)
             scope = outline.exit
             out.append((start, block, outline))
         return tuple(out)

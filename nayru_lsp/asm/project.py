@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -109,8 +110,8 @@ class Epoch:
 
 
 class _Names:
-    """Full name -> the files that define it. Immutable; in parts, of which a change copies those that it touches, so
-    that a key costs the same in a project of any size."""
+    """Full name -> the files that define it, each as often as it has blocks that do. Immutable; in parts, of which a
+    change copies those that it touches, so that a key costs the same in a project of any size."""
 
     __slots__ = ("_parts",)
 
@@ -126,7 +127,7 @@ class _Names:
     def get(self, name: str) -> tuple[str, ...]:
         return self._parts[hash(name) % NAME_PARTS].get(name, ())
 
-    def patched(self, changes: Iterable[tuple[str, Iterable[str], Iterable[str]]]) -> _Names:
+    def patched(self, changes: Iterable[tuple[str, Collection[str], Collection[str]]]) -> _Names:
         """With what (path, names that left it, names that came) say."""
         parts = list(self._parts)
         own = [False] * NAME_PARTS
@@ -137,15 +138,16 @@ class _Names:
                     own[number], parts[number] = True, dict(parts[number])
             for name in gone:
                 part = parts[hash(name) % NAME_PARTS]
-                rest = tuple(one for one in part.pop(name, ()) if one != path)
-                if rest:
-                    part[name] = rest
+                have = part.pop(name)
+                if len(have) > 1:
+                    at = have.index(path)
+                    part[name] = have[:at] + have[at + 1:]
             alone = (path,)
             for name in come:
                 part = parts[hash(name) % NAME_PARTS]
                 have = part.setdefault(name, alone)
-                if have is not alone and path not in have:
-                    part[name] = (*have, path)
+                if have is not alone:
+                    part[name] = have + alone
         return _Names(tuple(parts))
 
 
@@ -185,7 +187,7 @@ class Project:
             old = files.get(parsed.path)
             files[parsed.path] = parsed
             left, came = _difference(old, parsed)
-            gone, come = _name_difference(old, parsed, left, came)
+            gone, come = _name_difference(left, came)
             if gone or come:
                 changes.append((parsed.path, gone, come))
             if old is None or _made_from(left) != _made_from(came):
@@ -203,7 +205,7 @@ class Project:
             return self
         new = self._copy()
         new.files = MappingProxyType({key: file for key, file in self.files.items() if key != path})
-        gone = {name for _, _, outline in old.outlines for name in outline.names}
+        gone = [name for _, _, outline in old.outlines for name in outline.names]
         new._names, new.epoch = self._names.patched([(path, gone, ())]), Epoch()
         new._graph = new._makers = None
         return new
@@ -232,7 +234,8 @@ class Project:
 
     def definitions(self, name: str) -> tuple[Symbol, ...]:
         """Every definition with this full name, file by file."""
-        return tuple(symbol for path in self._names.get(name) for symbol in self.files[path].definitions(name))
+        paths = dict.fromkeys(self._names.get(name))
+        return tuple(symbol for path in paths for symbol in self.files[path].definitions(name))
 
     def defined(self, name: str) -> bool:
         return name in self._names
@@ -349,15 +352,19 @@ class Project:
 
 def _difference(old: ParsedFile | None, new: ParsedFile) -> tuple[list[Outline], list[Outline]]:
     """The outlines that left the file and those that came; all others are the same, in the same order."""
-    before = [outline for _, _, outline in old.outlines] if old is not None else []
-    after = [outline for _, _, outline in new.outlines]
-    first, last = 0, 0
-    most = min(len(before), len(after))
-    while first < most and before[first] is after[first]:
+    before = old.outlines if old is not None else ()
+    after = new.outlines
+    first = 0
+    for (_, _, one), (_, _, other) in zip(before, after, strict=False):
+        if one is not other:
+            break
         first += 1
-    while last < most - first and before[-1 - last] is after[-1 - last]:
+    last = 0
+    most = min(len(before), len(after)) - first
+    while last < most and before[-1 - last][2] is after[-1 - last][2]:
         last += 1
-    return before[first:len(before) - last], after[first:len(after) - last]
+    return ([outline for _, _, outline in before[first:len(before) - last]],
+            [outline for _, _, outline in after[first:len(after) - last]])
 
 
 def _shape(outlines: Iterable[Outline]) -> tuple[object, ...]:
@@ -385,16 +392,12 @@ def _made_from(outlines: Iterable[Outline]) -> tuple[object, ...]:
     return makers, namespaces, calls, defines
 
 
-def _name_difference(old: ParsedFile | None, new: ParsedFile, left: Iterable[Outline],
-                     came: Iterable[Outline]) -> tuple[set[str], set[str]]:
-    """Names that left the file and names that came."""
-    gone = {name for outline in left for name in outline.names}
-    come = {name for outline in came for name in outline.names}
-    if old is None:
-        return gone, come
-    lost, won = gone - come, come - gone
-    if lost:        # a name may stand in a shared block as well
-        lost = {name for name in lost if not any(name in outline.names for _, _, outline in new.outlines)}
-    if won:
-        won = {name for name in won if not any(name in outline.names for _, _, outline in old.outlines)}
-    return lost, won
+def _name_difference(left: Sequence[Outline], came: Sequence[Outline]) -> tuple[Collection[str], Collection[str]]:
+    """Names that left and names that came, each as often as it did."""
+    if not left or not came:
+        return [name for one in left for name in one.names], [name for one in came for name in one.names]
+    if len(left) == len(came) == 1:
+        return left[0].names.keys() - came[0].names.keys(), came[0].names.keys() - left[0].names.keys()
+    gone = Counter(chain.from_iterable(one.names for one in left))
+    come = Counter(chain.from_iterable(one.names for one in came))
+    return list((gone - come).elements()), list((come - gone).elements())

@@ -13,7 +13,7 @@ from itertools import accumulate
 from operator import attrgetter
 from typing import NamedTuple
 
-BLOCK_LINES = 512
+BLOCK_LINES = 384
 
 _TEXT, _ROWS = attrgetter("text"), attrgetter("rows")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
@@ -88,10 +88,12 @@ class SourceText:
 
     __slots__ = ("_offsets", "_rows", "blocks", "length", "line_count")
 
-    def __init__(self, blocks: tuple[Block, ...]) -> None:
+    def __init__(self, blocks: tuple[Block, ...], offsets: list[int] | None = None,
+                 rows: list[int] | None = None) -> None:
+        """``offsets`` and ``rows`` in front of each block, and at the end, where they are known."""
         self.blocks = blocks
-        self._offsets: list[int] = list(accumulate(map(len, map(_TEXT, blocks)), initial=0))
-        self._rows: list[int] = list(accumulate(map(_ROWS, blocks), initial=0))
+        self._offsets = offsets or list(accumulate(map(len, map(_TEXT, blocks)), initial=0))
+        self._rows = rows or list(accumulate(map(_ROWS, blocks), initial=0))
         self.length = self._offsets[-1]
         self.line_count = self._rows[-1] + 1
 
@@ -107,6 +109,11 @@ class SourceText:
 
     def __hash__(self) -> int:
         return hash((self.length, self.line_count))
+
+    @property
+    def offsets(self) -> list[int]:
+        """Where each block begins, and where the last one ends."""
+        return self._offsets
 
     def _block_of_line(self, line: int) -> tuple[int, int]:
         index = min(bisect_right(self._rows, line) - 1, len(self.blocks) - 1)
@@ -182,7 +189,16 @@ class SourceText:
             last += 1
             middle += self.blocks[last].text
         made = [_one_block(middle)] if middle and _rows_of(middle) < 2 * BLOCK_LINES else _blocks_of(middle)
-        return SourceText((*self.blocks[:first], *made, *self.blocks[last + 1:]))
+        return SourceText((*self.blocks[:first], *made, *self.blocks[last + 1:]),
+                          _spliced(self._offsets, first, last + 1, [len(block.text) for block in made]),
+                          _spliced(self._rows, first, last + 1, [block.rows for block in made]))
+
+
+def _spliced(sums: list[int], first: int, last: int, sizes: list[int]) -> list[int]:
+    """These running sums with what is from ``first`` to ``last`` (excluded) replaced by parts of other sizes."""
+    out = sums[:first] + list(accumulate(sizes, initial=sums[first]))
+    moved = out.pop() - sums[last]
+    return out + ([one + moved for one in sums[last:]] if moved else sums[last:])
 
 
 def _rows_of(text: str) -> int:

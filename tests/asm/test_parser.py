@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from itertools import accumulate
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +14,7 @@ from nayru_lsp.asm import Dialect, SourceText, Span, parse_line, parse_text
 from nayru_lsp.asm.checks import check_file
 from nayru_lsp.asm.project import Project
 from nayru_lsp.asm.syntax import Instruction, Opaque, OpaqueExpr, OperandShape, Statement
+from nayru_lsp.asm.text import BLOCK_LINES
 from tests.kit import REPOSITORY, missing, required
 
 PATH = "/ws/main.asm"
@@ -118,24 +122,32 @@ def test_any_text_parses_and_joins_again(text: str, dialect: Dialect) -> None:
     assert list(file.references) is not None
 
 
-@settings(max_examples=150, deadline=None)
-@given(DOCUMENT, st.lists(st.tuples(st.floats(0, 1), st.integers(0, 6), SNIPPETS | st.just("")), max_size=6))
-def test_incremental_equals_fresh(text: str, edits: list[tuple[float, int, str]]) -> None:
-    source = SourceText.of(text + "\nLDA $10\n" * 300)
-    file = parse_text(PATH, source)
-    project = Project().with_file(file)
-    for where, length, new in edits:
-        start = int(where * source.length)
-        source = source.replace(Span(start, start + length), new)
-        file = parse_text(PATH, source, previous=file)
-        project = project.with_file(file)
-    fresh = parse_text(PATH, SourceText.of(str(source)))
+@settings(max_examples=200, deadline=None)
+@given(DOCUMENT, st.lists(st.tuples(st.floats(0, 1), st.integers(0, 6), SNIPPETS | st.just("")), max_size=6),
+       st.sampled_from([BLOCK_LINES, 6]), st.booleans())
+def test_incremental_equals_fresh(text: str, edits: list[tuple[float, int, str]], rows: int, together: bool) -> None:
+    with mock.patch("nayru_lsp.asm.text.BLOCK_LINES", rows):
+        source = SourceText.of("\nLDA $10\n" * 30 + text + "\nLDA $10\n" * 300)
+        file = parse_text(PATH, source)
+        project = Project().with_file(file)
+        for number, (where, length, new) in enumerate(edits):
+            start = int(where * source.length)
+            source = source.replace(Span(start, start + length), new)
+            if not together or number == len(edits) - 1:    # several edits come in one message
+                file = parse_text(PATH, source, previous=file)
+                project = project.with_file(file)
+        fresh = parse_text(PATH, SourceText.of(str(source)))
     assert [line for _, line in file.lines()] == [line for _, line in fresh.lines()]
+    lines = fresh.text.line_count
+    assert [source.line_start(row) for row in range(lines)] == [fresh.text.line_start(row) for row in range(lines)]
+    assert [start for start, _, _ in file.outlines] == [*accumulate([b.length for b in file.blocks], initial=0)][:-1]
     assert file.symbols == fresh.symbols
     assert file.references == fresh.references
     clean = Project().with_file(fresh)
-    names = [{name: one._names.get(name) for name in one.names()} for one in (project, clean)]
+    names = [{name: set(one._names.get(name)) for name in one.names()} for one in (project, clean)]
     assert names[0] == names[1]
+    blocks = Counter(name for _, _, outline in file.outlines for name in outline.names)
+    assert {name: len(project._names.get(name)) for name in project.names()} == blocks
     assert check_file(project, file) == check_file(clean, fresh)
 
 
