@@ -374,6 +374,13 @@ async def test_there_at_once_the_next_time(vscode: Editor) -> None:
     vscode.open("main.asm", MAIN)
     await vscode.diagnostics("main.asm", 1)
     assert "20 01 80" in await hovered(vscode, 5, 5, "$80:8002")
+    # A key before it could be executed takes nothing away but its own line.
+    vscode.change("main.asm", 2, ((4, 0, 4, 0), "    NOP\n"))
+    await vscode.diagnostics("main.asm", 2)
+    assert "`$80:8002`: `20 01 80` (before the last change)" in await hover(vscode, "main.asm", 6, 5)
+    assert "this line" not in await hover(vscode, "main.asm", 4, 5)
+    told = await vscode.hear(types.WINDOW_SHOW_MESSAGE)
+    assert "takes more time than it may" in told.message
 
 
 async def test_known_before_the_project_is_read(vscode: Editor) -> None:
