@@ -166,7 +166,7 @@ def test_what_the_disk_has_is_worthless(started: Callable[..., Service], folder:
     assert not stored and end_of(sections, digests) == 0x808006
 
 
-LOOP = "!i = 0\nwhile !i < 20000\n!i #= !i+1\nendwhile\n"      # some ten pauses
+LOOP = "!i = 0\nwhile !i < 20000\n!i #= 1+!i\nendwhile\n"      # some ten pauses
 
 
 def go_on(service: Service, path: str, number: int = 0) -> tuple[Any, ...]:
@@ -204,7 +204,7 @@ def test_others_are_served_between_two_slices(folder: Path) -> None:
 
 def test_time_counts_while_it_works(folder: Path) -> None:
     path = f"{folder.as_posix()}/main.asm"
-    (folder / "main.asm").write_text("lorom\norg $808000\n!i = 0\nwhile !i < 2000000\n!i #= !i+1\nendwhile\n")
+    (folder / "main.asm").write_text("lorom\norg $808000\n!i = 0\nwhile !i < 2000000\n!i #= 1+!i\nendwhile\n")
     service = Service(0.3, "", 0.05)
     service.open((Root(path),), Fence((folder.as_posix(),)))
     assert len(service.expand(path, 0, [])) == 1

@@ -303,6 +303,12 @@ class Machine(Calls, Conditions):
                     else:
                         try:
                             blocks = self.fetch(frame, lines[index])
+                            if self.at_once:
+                                countdown -= self.at_once
+                                self.at_once = 0
+                                while countdown <= 0:
+                                    countdown += TICK
+                                    self.tock()
                         except Drop:
                             blocks = ()
                         except Unknown as reason:

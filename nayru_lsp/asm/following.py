@@ -44,7 +44,7 @@ _NO_STATE = frozenset("""
     frames priority builtin segments found_border part parting passed before base saved
     follow borders old_index reason_log below settled sized reads moved evaluated_with earlier sought stood
     relabeled redefined shifted ending serial renamed entered twice here known
-    record shapes shared effects fixed slid sliding events
+    record shapes shared effects fixed slid sliding events at_once
 """.split())
 
 

@@ -25,6 +25,7 @@ _BOUND = re.compile(r"(?:\$([0-9A-Fa-f]{1,6})|(0|[1-9][0-9]{0,6}))\Z")
 _COUNT = re.compile(r"(?:0|[1-9][0-9]{0,8})\Z")
 
 MOST_LINES = 50         # of one round
+MOST_ROUNDS = 4_096     # at once, so that others need not wait
 
 
 class Round(NamedTuple):
@@ -63,7 +64,7 @@ def at_once(machine: State, frame: Frame, text: str) -> None:
     last = int(bound.group(1), 16) if bound.group(1) else int(bound.group(2))
     size = sum(len(data) for data, _ in writes)
     limits = machine.limits
-    rounds = min(-(-(last - first) // one.by) - 1, limits.loops - machine.turns,
+    rounds = min(MOST_ROUNDS, -(-(last - first) // one.by) - 1, limits.loops - machine.turns,
                  (limits.lines - machine.total) // one.lines - 1, (limits.held - machine.held) // len(str(last)) - 1)
     if size:
         room = min(0xFFFF - (machine.pos & 0xFFFF), 0xFFFF - (machine.real & 0xFFFF))
@@ -135,4 +136,4 @@ def _write(machine: State, frame: Frame, name: str, one: Round, writes: list[tup
     machine.defines[name] = values[-1]
     machine.poisoned.discard(name)
     machine.turns += rounds
-    machine.total += rounds * one.lines
+    machine.at_once += rounds * one.lines

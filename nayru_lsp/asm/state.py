@@ -267,6 +267,7 @@ class State:
         self.else_done: dict[int, bool] = {}
         self.loops: dict[int, Loop] = {}
         self.turns = 0
+        self.at_once = 0            # lines that were done at once and are not counted yet
         self.unsure: int | None = None              # the level of an `if` whose condition is not known
         self.unsure_reason = ""
         self.unsure_matters = False

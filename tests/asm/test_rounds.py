@@ -59,7 +59,7 @@ def everything(expansion: Expansion) -> list[object]:
             kept = data if type(data) is bytes else None
             objects.append((kept, at, real, place + below))
             at, real = at + len(kept or b""), real + len(kept or b"")
-    return [objects, expansion.define_log, expansion._marks, expansion.defines, expansion.problems,
+    return [objects, expansion.define_log, expansion._marks, expansion.defines, expansion.problems, expansion.lines,
             expansion.places, expansion.values, expansion.call_table, expansion._machine.turns,
             expansion._machine.held, expansion.data() and None]
 

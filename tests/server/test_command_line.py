@@ -64,7 +64,7 @@ def test_check_executes_the_roots(run: Any, tmp_path: Path) -> None:
     assert (one["line"], one["endColumn"], one["related"]) == (
         6, 16, [{"file": "lib.asm", "line": 3, "message": "there is no label `Bos_Init`"}])
     assert run("check", "lib.asm").stdout == ""
-    (tmp_path / "main.asm").write_text(main + "!i = 0\nwhile !i < 400000\n!i #= !i+1\nendwhile\n")
+    (tmp_path / "main.asm").write_text(main + "!i = 0\nwhile !i < 400000\n!i #= 1+!i\nendwhile\n")
     (tmp_path / "settings.toml").write_text("[analysis]\nseconds = 0.2\n")
     done = run("check", "--config", "settings.toml")
     assert "takes more than 0.2 s (analysis.seconds in your settings)" in done.stderr
@@ -239,7 +239,7 @@ def test_ctrl_c_at_once(tmp_path: Path, command: tuple[str, ...]) -> None:
 def test_a_long_execution_on_a_terminal(tmp_path: Path) -> None:
     import pty
 
-    (tmp_path / "main.asm").write_text("lorom\norg $808000\nMain:\n!i = 0\nwhile !i < 400000\n!i #= !i+1\nendwhile\n")
+    (tmp_path / "main.asm").write_text("lorom\norg $808000\nMain:\n!i = 0\nwhile !i < 400000\n!i #= 1+!i\nendwhile\n")
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "nayru_lsp", "symbols", "main.asm", "--wla", "out.sym"], cwd=tmp_path,

@@ -261,7 +261,7 @@ async def test_said_once_beside_asar(vscode: Editor) -> None:
     assert [(one.code, one.range.start.line) for one in found] == [("NAY401", 5)]
 
 
-LOOP = "lorom\norg $808000\n!i = 0\nwhile !i < 400000\n!i #= !i+1\nendwhile\nMain:\n    RTS\n"
+LOOP = "lorom\norg $808000\n!i = 0\nwhile !i < 400000\n!i #= 1+!i\nendwhile\nMain:\n    RTS\n"
 
 
 async def test_a_long_one_can_be_cancelled(vscode: Editor) -> None:
@@ -431,7 +431,7 @@ Far:
 async def test_files_that_changed_between_two_starts(vscode: Editor) -> None:
     """What was found before is told at once as such, though not what was wrong then; what is true now replaces it."""
     vscode.write("nayru.toml", NAMED)
-    vscode.write("slow.asm", "!i = 0\nwhile !i < 20000\n!i #= !i+1\nendwhile\n")
+    vscode.write("slow.asm", "!i = 0\nwhile !i < 20000\n!i #= 1+!i\nendwhile\n")
     await opened(vscode, STALE, "!step = 5\n!far = 200\n")
     await hovered(vscode, 5, 5, "this line: `$80:8000`: `A9 05`")
     found = await vscode.diagnostics("main.asm", 1, lambda found: bool(found))
