@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -79,16 +79,20 @@ def includers(paths: Iterable[str], sources: Sequence[str], fence: Fence) -> lis
     known = set(paths)
     newest = list(known)
     found: list[str] = []
+    texts: dict[str, bytes] = {}
     while newest and len(found) <= MOST_ABOVE:
         names = [path.rpartition("/")[2].lower().encode("utf-8", "surrogatepass") for path in newest]
         newest = []
         for path in sources:
             if path in known:
                 continue
-            try:
-                text = fence.read_bytes(path, SOURCE_LIMIT).lower()
-            except Refused:
-                continue
+            text = texts.get(path)
+            if text is None:
+                try:
+                    text = fence.read_bytes(path, SOURCE_LIMIT).lower()
+                except Refused:
+                    text = b""
+                texts[path] = text
             if any(name in text for name in names):
                 newest.append(path)
         known.update(newest)
@@ -124,42 +128,44 @@ class Index:
         that is wanted for comes ``between``, where the rest takes long."""
         gc.disable()        # a full collection in mid-read holds every thread for 100 ms
         try:
-            listed = [await self._listed(folder) for folder in folders]
-            if between is not None and await self.in_thread(_size, listed) > SMALL:
+            listed = [(folder, await self.in_thread(_list_sources, folder, self.fence)) for folder in folders]
+            first: set[str] = set()
+            if between is not None and await self.in_thread(_size, [sources for _, sources in listed]) > SMALL:
+                for folder, sources in listed:
+                    first.update(await self._read_above(folder, sources))
                 await between()
-            for paths in listed:
-                await self.read(paths)
+            for _, sources in listed:
+                await self.read(sources, first)
         finally:
             self._read.set()
             gc.freeze()     # the project stays: no later collection needs to walk it
             gc.enable()
 
-    async def _listed(self, folder: str) -> list[str]:
-        """The sources below ``folder``; those are read that tell which roots reach the open documents."""
-        sources = await self.in_thread(_list_sources, folder, self.fence)
+    async def _read_above(self, folder: str, sources: list[str]) -> list[str]:
+        """Read those of the ``sources`` that tell which roots reach the open documents; returns them."""
         documents = [path for path in self._session.documents if is_below(path, folder)]
         above = await self.in_thread(includers, documents, sources, self.fence)
         if above is None:
-            return sources
-        config = self._session.config
-        await self._adopt(*await self.in_thread(
-            read_batch, [path for path in above if path not in self._session.documents], self.fence, config))
+            return []
+        above = [path for path in above if path not in self._session.documents]
+        await self._adopt(*await self.in_thread(read_batch, above, self.fence, self._session.config))
         self.settle_roots()
         self.rooted.update(documents)
         self._changed(set())
-        return sources
+        return above
 
-    async def read(self, paths: Iterable[str]) -> None:
-        """Read ``paths`` from disk (but for open documents) and follow their includes; what is gone is dropped."""
+    async def read(self, paths: Iterable[str], known: Collection[str] = ()) -> None:
+        """Read ``paths`` from disk (but for open documents, and what is ``known``) and follow their includes; what is
+        gone is dropped."""
         waiting = list(dict.fromkeys(paths))
         for _ in range(ROUNDS):
-            wanted = [path for path in waiting if path not in self._session.documents]
+            wanted = [path for path in waiting if path not in self._session.documents and path not in known]
             for first in range(0, len(wanted), BATCH_FILES):
                 batch = wanted[first:first + BATCH_FILES]
                 config = self._session.config
                 await self._adopt(*await self.in_thread(read_batch, batch, self.fence, config))
             self.settle_roots()         # their include paths are looked into
-            waiting = await self.follow(waiting)
+            waiting, known = await self.follow(waiting), ()
             if not waiting:
                 break
         self.settle_roots()

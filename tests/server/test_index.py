@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,32 @@ async def test_what_comes_before_a_large_project_is_read(
 
     await index.read_folders([folder.as_posix()], come)
     assert between == read and index.done and len(session.project.files) == 5
+
+
+async def test_every_file_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_index, "SMALL", 0)
+    read: list[str] = []
+    batch = server_index.read_batch
+
+    def reading(paths: Sequence[str], fence: Fence, config: Config) -> server_index.Read:
+        read.extend(path.rpartition("/")[2] for path in paths)
+        return batch(paths, fence, config)
+
+    monkeypatch.setattr(server_index, "read_batch", reading)
+    session = Session(Config(), FactTable())
+    index = Index(session, lambda _: None)
+    index.fence = Fence((folder.as_posix(),))
+    path = (folder / "banks.asm").as_posix()
+    session.open(types.TextDocumentItem(Path(path).as_uri(), "asar", 1, "db 2\n"))
+    between: list[list[str]] = []
+
+    async def come() -> None:
+        between.append([one.path.rpartition("/")[2] for one in session.project.roots_of(path)])
+
+    await index.read_folders([folder.as_posix()], come)
+    assert index.rooted == {path} and between == [["main.asm"]]
+    assert read[:2] == ["main.asm", "tools.asm"] and sorted(read[2:]) == ["bank_01.asm", "bank_02.asm"]
+    assert len(session.project.files) == 5
 
 
 async def test_a_definition_waits_for_the_project_to_be_read(vscode: Editor) -> None:
