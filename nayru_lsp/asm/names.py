@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import posixpath
 import re
+from functools import lru_cache
 
 from nayru_lsp.asm.arithmetic import PURE, PURE_2, Expression, Unknown, Wrong
 from nayru_lsp.asm.compiled import looks_inside
 from nayru_lsp.asm.expansion import ALWAYS, REGION, UNPLACED
 from nayru_lsp.asm.mapping import to_rom, to_snes
 from nayru_lsp.asm.state import OPEN, TOP, Scope, State, version_of
+
+LONGEST = 300           # names of files that are remembered
 
 
 class Names(State):
@@ -369,12 +372,8 @@ class Names(State):
 
     def found(self, name: str, from_path: str) -> list[str]:
         """Every path that Asar would try for ``name``."""
-        name = name.replace("\\", "/")
-        if name.startswith("/") or re.match(r"[A-Za-z]:", name):
-            return [posixpath.normpath(name)]
-        # Last comes the folder that Asar was started in: nearly always that of the root.
-        folders = [posixpath.dirname(from_path), *self.root.include_paths, posixpath.dirname(self.root.path)]
-        return [posixpath.normpath(posixpath.join(folder, name)) for folder in folders]
+        paths = _paths if len(name) <= LONGEST else _paths.__wrapped__
+        return list(paths(name, from_path, self.root.include_paths, self.root.path))
 
     def binary(self, name: str) -> bytes | None:
         from_path = self.out.files[self.place >> 24 & 0xFFFF] if self.out.files else self.root.path
@@ -384,6 +383,16 @@ class Names(State):
             if self.binaries[path] is not None:
                 return self.binaries[path]
         return None
+
+
+@lru_cache(maxsize=1 << 12)      # a loop may read from one file thousands of times
+def _paths(name: str, from_path: str, include_paths: tuple[str, ...], root: str) -> tuple[str, ...]:
+    name = name.replace("\\", "/")
+    if name.startswith("/") or re.match(r"[A-Za-z]:", name):
+        return (posixpath.normpath(name),)
+    # Last comes the folder that Asar was started in: nearly always that of the root.
+    folders = [posixpath.dirname(from_path), *include_paths, posixpath.dirname(root)]
+    return tuple([posixpath.normpath(posixpath.join(folder, name)) for folder in folders])
 
 
 def without_index(name: str) -> str:
