@@ -312,13 +312,12 @@ class Expansions:
         """Execute ``root`` with the texts of now, and put what was found into the session."""
         session = self._nayru.session
         project = session.project
-        texts = {path: project.files[path].text for path in session.documents
-                 if is_on_disk(path) and path in project.files}
+        texts = self._texts_of(project)
         known = session.expanded.get(root.path)
         begun = time.monotonic()
         for left in reversed(range(TRIES)):
             try:
-                answer = await self._call(project, texts, root)
+                answer, paths = await self._call(project, texts, root)
                 break
             except WorkerDied:
                 if not left:
@@ -337,7 +336,7 @@ class Expansions:
         if known is None or whole:
             expanded = Expanded(sections, executed, named=named, digests=digests)
         else:
-            expanded = known.followed(sections, texts.keys(), executed, digests, named=named)
+            expanded = known.followed(sections, paths, executed, digests, named=named)
         changed = {*(moved or ()), *await self._overtaken(expanded, project, texts)}
         self._done[root.path] = root, number, self._child
         session.set_expanded(root.path, expanded.with_moved(changed) if changed else expanded)
@@ -369,8 +368,9 @@ class Expansions:
         return [path for path in others() if path in project.files or not (
             path in now and expanded.is_text(path, now[path].text))]
 
-    async def _call(self, project: Project, texts: dict[str, SourceText], root: Root) -> Any:
-        """Tell the worker what it does not know yet, then ask until it answers. A new child is told everything."""
+    async def _call(self, project: Project, texts: dict[str, SourceText], root: Root) -> tuple[Any, tuple[str, ...]]:
+        """Tell the worker what it does not know yet, then ask until it answers. A new child is told everything. The
+        answer, and the files of which it has the lines."""
         for _ in range(TRIES + 1):
             with contextlib.suppress(_NewChild):
                 opened = (project.roots, self._nayru.index.fence)
@@ -390,12 +390,20 @@ class Expansions:
                 _, number, child = self._done.get(root.path, (root, 0, 0))
                 if child != self._child:
                     number = -1 if self._is_told(root) else 0
-                while len(answer := await self._send(("expand", root.path, number, tuple(texts)))) <= EARLY:
+                while True:
+                    paths = tuple(texts | self._texts_of(self._nayru.session.project))
+                    answer = await self._send(("expand", root.path, number, paths))
+                    if len(answer) > EARLY:
+                        return answer, paths
                     if len(answer) == EARLY and not self._is_told(root):
                         await self._tell_early(root, project, texts, *answer[1:])
                     await self._between(root, answer[0])
-                return answer
         raise WorkerDied("the process was started anew again and again")
+
+    def _texts_of(self, project: Project) -> dict[str, SourceText]:
+        """Of the open documents."""
+        return {path: project.files[path].text for path in self._nayru.session.documents
+                if is_on_disk(path) and path in project.files}
 
     def _is_told(self, root: Root) -> bool:
         """Is there a result, stale or not, of a whole execution?"""
@@ -406,9 +414,10 @@ class Expansions:
                           digests: dict[str, bytes]) -> None:
         """Put what is sure so far into the session."""
         before = self._nayru.session.expanded.get(root.path)
+        later = self._texts_of(self._nayru.session.project)
 
         def executed() -> dict[str, SourceText]:       # it may have been begun with others than those of now
-            known = [*(before.texts.items() if before is not None else ()), *texts.items()]
+            known = [*(before.texts.items() if before is not None else ()), *texts.items(), *later.items()]
             return {path: text for path, text in known if digests.get(path) == digest(str(text))}
 
         expanded = Expanded(sections, await asyncio.to_thread(executed), named=root in self._named(), digests=digests,
