@@ -73,7 +73,8 @@ def seen_from(expansion: Expansion) -> list[Via | None]:
         left -= len(calls)
         for number in numbers:
             out[number] = always, (), False
-        out[min(numbers, key=lambda number: problems[number].message)] = always, calls, True
+        said = calls[0][2] if calls else min(one.message for one in those)     # both lines say the same
+        out[next(number for number in numbers if problems[number].message == said)] = always, calls, True
     return out
 
 

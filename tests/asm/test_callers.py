@@ -38,6 +38,10 @@ def test_a_macro_that_fails_at_every_call() -> None:
         (LIB, 2, "there is no label `Nowhere`"),
         (MAIN, 3, "in `%broken()` (lib.asm, line 3): there is no label `Nowhere` (and at 999 more calls)")]
     assert found[0].related == ((MAIN, 3, "called from here"),)
+    far = "macro far(name)\n    bra <name>\nendmacro\n"
+    found = shown("%far(Far)\n" * 1_000 + "skip $400\nFar: rts", far)
+    assert places(found) == [("lib.asm", 1), ("main.asm", 3)]
+    assert f"(lib.asm, line 2): {found[0].message} (and" in found[1].message, "the distance is that of one call"
     # In one file the line itself says all.
     assert places(shown(broken + "%broken()\n" * 3)) == [("main.asm", 5)]
     # One call says nothing about whose fault a name is that it gave; a second one that fails too does.
