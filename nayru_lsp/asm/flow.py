@@ -35,6 +35,7 @@ from nayru_lsp.asm.syntax import (
 from nayru_lsp.asm.words import DATA
 
 MAX_ROUTINE = 60_000        # code points looked at on each side
+REACHES = (2_000, 12_000, MAX_ROUTINE)      # and where the ends of a routine are looked for first
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,18 +375,23 @@ _MAIN_LABEL = re.compile(r"^#?[A-Za-z_]\w*:(?!\w)", re.MULTILINE | re.ASCII)
 
 def _routine_text(file: ParsedFile, offset: int) -> tuple[str, int, str]:
     """(text, its start, main label) of the routine around ``offset``: from the main label's line to the next one."""
-    low = max(0, offset - MAX_ROUTINE)
-    high = min(file.text.length, offset + MAX_ROUTINE)
-    line_start = file.line_at(low)[0] if low else 0
-    window = file.text.slice(line_start, high)
-    here = offset - line_start
-    begin, main = 0, ""
-    end = len(window)
-    for match in _MAIN_LABEL.finditer(window):
-        if match.start() <= here:
-            begin, main = match.start(), match.group().strip("#:")
-        else:
-            end = match.start()
+    length = file.text.length
+    for reach in REACHES:       # most routines are short, and a call asks for that of its target
+        low, high = max(0, offset - reach), min(length, offset + reach)
+        line_start = file.line_at(low)[0] if low else 0
+        window = file.text.slice(line_start, high)
+        here = offset - line_start
+        begin, main, end = 0, "", len(window)
+        begun, ended = not low, high == length
+        for match in _MAIN_LABEL.finditer(window):
+            if match.start() <= here:
+                begin, main = match.start(), match.group().strip("#:")
+                begun = begun or begin > 0
+            else:
+                end = match.start()
+                ended = ended or match.end() < len(window)
+                break
+        if begun and ended:
             break
     return window[begin:end], line_start + begin, main
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nayru_lsp.asm import SourceText, parse_text
+from nayru_lsp.asm import SourceText, flow, parse_text
 from nayru_lsp.asm.flow import WidthState, routine_states
 from nayru_lsp.asm.project import ParsedFile
 from nayru_lsp.asm.syntax import Instruction, Label, LabelKind, Name, Number, Statement
@@ -161,3 +161,18 @@ def test_unknown_where_another_way_leads_in(text: str) -> None:
     start, end, states = routine_states(file, at)
     assert start <= at <= end
     assert next(state for begin, _, state in states if begin >= at).m is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_routine_is_found_from_nearby_as_from_afar(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(seed)
+    lines = ["    nop ; some words"] * 12_000
+    for row in rng.sample(range(len(lines)), rng.choice((0, 3, 60, 900))):
+        lines[row] = rng.choice(("Name:", "#Declared: nop", ".sub:", "Not:this", "Label_with_a_long_name_1:",
+                                "  Far:", "\rA:"))
+    file = parse_text("/a.asm", SourceText.of("\n".join(lines)))
+    offsets = [0, file.text.length, *(rng.randrange(file.text.length) for _ in range(300))]
+    offsets += [file.text.line_start(row) + by for row in range(0, len(lines), 700) for by in (0, 1)]
+    nearby = [flow._routine_text(file, offset) for offset in offsets]
+    monkeypatch.setattr(flow, "REACHES", (flow.MAX_ROUTINE,))
+    assert nearby == [flow._routine_text(file, offset) for offset in offsets]
