@@ -254,22 +254,12 @@ class Expanded:
         """The row of the text that was executed that ``row`` of ``text`` is; None where it is in what was edited since,
         or nobody knows. What is said of it was so before the edit, see `stale`."""
         known = self._lines_left(path, text)
-        if known is None:
-            return None
-        before, _, above, below = known
-        if row < above:
-            return row
-        return row - text.line_count + before.line_count if row >= text.line_count - below else None
+        return None if known is None else _across(row, text, known[0], *known[2:])
 
     def row_now(self, path: str, text: SourceText, row: int) -> int | None:
         """The other way round."""
         known = self._lines_left(path, text)
-        if known is None:
-            return None
-        before, _, above, below = known
-        if row < above:
-            return row
-        return row - before.line_count + text.line_count if row >= before.line_count - below else None
+        return None if known is None else _across(row, known[0], text, *known[2:])
 
     def _lines_left(self, path: str, text: SourceText) -> tuple[SourceText, SourceText, int, int] | None:
         """(text executed, ``text``, lines that they begin with both, lines that they end with both)."""
@@ -490,6 +480,13 @@ def common_lines(one: SourceText, other: SourceText) -> tuple[int, int]:
     borders = [(text, text.line_of(text.length - end)) for text in (one, other)]
     whole = all(text.line_start(row) == text.length - end for text, row in borders)     # it begins there in both
     return above, one.line_count - borders[0][1] - (not whole)
+
+
+def _across(row: int, here: SourceText, there: SourceText, above: int, below: int) -> int | None:
+    """A row of ``here`` in ``there``, of which so many lines at the start and at the end are the same."""
+    if row < above:
+        return row
+    return row - here.line_count + there.line_count if row >= here.line_count - below else None
 
 
 def _same(most: int, at: int, equal: Callable[[int, int], bool]) -> int:
